@@ -1,0 +1,81 @@
+"""Run the parts of a process: start them in order, tell when all are ready, stop them in reverse."""
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from onecode_common.errors import OnecodeError
+from onecode_common.ops import OpsServer
+from onecode_common.telemetry import configure_logging
+
+_log = logging.getLogger(__name__)
+
+
+class Part(Protocol):
+    """Something with a life of its own: a listener, a loop, a connection."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in logs and in ``/readyz``."""
+        ...
+
+    def start(self) -> None:
+        """Begin; return soon."""
+        ...
+
+    def stop(self) -> None:
+        """End; return when nothing of it runs any more, within seconds."""
+        ...
+
+    def ready(self) -> str | None:
+        """Return why it is not ready, or None."""
+        ...
+
+
+def run_parts(ops_address: str, parts: Sequence[Part]) -> None:
+    """Run until SIGTERM or SIGINT; the ops port answers from the first moment to the last."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    started: list[Part] = []
+
+    def reason() -> str | None:
+        if stopping.is_set():
+            return "stopping"
+        if len(started) < len(parts):
+            return "starting"
+        return next((f"{part.name}: {why}" for part in parts if (why := part.ready()) is not None), None)
+
+    ops = OpsServer(ops_address, reason)
+    ops.start()
+    try:
+        for part in parts:
+            part.start()
+            started.append(part)
+        _log.info("started: %s", ", ".join(part.name for part in parts))
+        stopping.wait()
+    finally:
+        stopping.set()
+        for part in reversed(started):
+            part.stop()
+        ops.stop()
+
+
+def main(service: str, assemble: Callable[[], tuple[str, str, str, Sequence[Part]]]) -> None:
+    """Run a service's entrypoint; a refusal to start is one line on stderr and exit status 2.
+
+    Args:
+        service: Its name, for logs.
+        assemble: Reads the settings and returns (log format, log level, ops address, parts).
+    """
+    try:
+        log_format, log_level, ops_address, parts = assemble()
+        configure_logging(service, log_format, log_level)
+        run_parts(ops_address, parts)
+    except OnecodeError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        sys.stderr.write(f"{service}: {error.message}{hint}\n")
+        sys.exit(2)
