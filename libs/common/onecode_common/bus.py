@@ -140,7 +140,9 @@ class Bus:
 
         self._want(lambda: self._client.subscribe(subject, cb=on_message))
 
-    def consume(self, stream: str, durable: str, subject: str, handler: Callable[[list[tuple[str, bytes]]], None]) -> None:
+    def consume(
+        self, stream: str, durable: str, subject: str, handler: Callable[[list[tuple[str, bytes]]], None]
+    ) -> None:
         """Pull batches of a stream for ever and acknowledge each batch after ``handler`` returned.
 
         The handler runs in a worker thread, gets (subject, payload) pairs, and must be idempotent: a batch
@@ -226,7 +228,11 @@ class Bus:
         self, stream: str, durable: str, subject: str, handler: Callable[[list[tuple[str, bytes]]], None]
     ) -> None:
         config = ConsumerConfig(
-            durable_name=durable, filter_subject=subject, ack_policy=AckPolicy.EXPLICIT, ack_wait=60, max_ack_pending=2000
+            durable_name=durable,
+            filter_subject=subject,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=60,
+            max_ack_pending=2000,
         )
         while not self._stopping:
             try:
@@ -240,7 +246,9 @@ class Bus:
                 await asyncio.sleep(1)
 
     async def _consume_batch(
-        self, subscription: Any, handler: Callable[[list[tuple[str, bytes]]], None]  # noqa: ANN401 - nats-py names no type
+        self,
+        subscription: Any,
+        handler: Callable[[list[tuple[str, bytes]]], None],
     ) -> None:
         try:
             # Short, because a pull that is outstanding while the broker restarts is lost for ever.
@@ -251,7 +259,7 @@ class Bus:
             return
         try:
             await asyncio.to_thread(handler, [(message.subject, message.data) for message in messages])
-        except Exception:  # The outermost loop of a consumer: the batch comes again.
+        except Exception:  # noqa: BLE001 - the outermost loop of a consumer: the batch comes again.
             _log.exception("a batch of %d messages failed, it will come again", len(messages))
             for message in messages:
                 await message.nak(delay=1)

@@ -13,9 +13,7 @@ def canonical(document: Json) -> bytes:
     Raises:
         ValueError: A number is not finite.
     """
-    return json.dumps(
-        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def sha256_hex(content: bytes) -> str:

@@ -50,7 +50,7 @@ class Loop:
             try:
                 if self._turn(self._stopping):
                     wait = 0.0
-            except Exception:  # The outermost loop: one failed turn must not end the service.
+            except Exception:  # noqa: BLE001 - the outermost loop: one failed turn must not end the service.
                 _log.exception("loop %s: a turn failed, trying again", self.name)
                 wait = max(_AFTER_FAILURE_S, self._idle_s)
             if wait:

@@ -32,7 +32,9 @@ def upgrade(database: Database, package: str) -> None:
     with database.transaction() as connection:
         current = _current(connection)
         if current is not None and current not in known:
-            message = f"the database of {package} was written by a later release (schema {current}): install that release"
+            message = (
+                f"the database of {package} was written by a later release (schema {current}): install that release"
+            )
             raise PreconditionError(message, code="database.newer", params={"revision": current})
         config.attributes["connection"] = connection
         try:
@@ -42,7 +44,7 @@ def upgrade(database: Database, package: str) -> None:
             raise PreconditionError(message, code="database.schema") from error
 
 
-def run(context: Any) -> None:  # noqa: ANN401 - Alembic's context is a module-like proxy
+def run(context: Any) -> None:
     """Run inside ``migrations/env.py``: use the connection that :func:`upgrade` opened."""
     context.configure(connection=context.config.attributes["connection"], target_metadata=None, render_as_batch=True)
     context.run_migrations()

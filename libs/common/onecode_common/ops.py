@@ -66,7 +66,8 @@ class OpsServer:
             return [b""]
         path = environ["PATH_INFO"]
         if path == "/metrics":
-            return self._metrics(environ, start_response)
+            pages: Iterable[bytes] = self._metrics(environ, start_response)
+            return pages
         if path == "/healthz":
             return _json(start_response, "200 OK", {"alive": True})
         if path == "/readyz":

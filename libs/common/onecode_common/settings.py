@@ -23,13 +23,13 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
     service: ClassVar[str] = ""
 
-    ops_address: str = Field("127.0.0.1:0", description="Where health and metrics listen, host:port.")
-    nats_url: str = Field("", description="nats://host:port of the message bus; empty: none.")
-    nats_seed_file: Path | None = Field(None, description="File with this process's NKEY seed.")
-    key_file: Path | None = Field(None, description="File with this service's Ed25519 key (PEM).")
-    jwks_file: Path | None = Field(None, description="File with the public keys of all services.")
-    log_format: str = Field("text", pattern="^(text|json)$", description="text or json.")
-    log_level: str = Field("INFO", description="Standard level name.")
+    ops_address: str = Field(default="127.0.0.1:0", description="Where health and metrics listen, host:port.")
+    nats_url: str = Field(default="", description="nats://host:port of the message bus; empty: none.")
+    nats_seed_file: Path | None = Field(default=None, description="File with this process's NKEY seed.")
+    key_file: Path | None = Field(default=None, description="File with this service's Ed25519 key (PEM).")
+    jwks_file: Path | None = Field(default=None, description="File with the public keys of all services.")
+    log_format: str = Field(default="text", pattern="^(text|json)$", description="text or json.")
+    log_level: str = Field(default="INFO", description="Standard level name.")
 
     @classmethod
     def load(cls) -> Self:

@@ -32,6 +32,7 @@ LIFETIMES: Mapping[str, int] = {CALLER: 60, PRINCIPAL: 300, GATEWAY: 3600}
 
 _LEEWAY_S = 60
 _MAX_BYTES = 8192
+_PARTS = 3
 _KID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -143,7 +144,7 @@ class TokenVerifier:
         return Claims(issuer=kid, subject=str(claims["sub"]), extra=extra)
 
     def _header_kid(self, token: str, kind: str) -> str:
-        if not token or len(token) > _MAX_BYTES or token.count(".") != 2:
+        if not token or len(token) > _MAX_BYTES or token.count(".") + 1 != _PARTS:
             raise _refused("auth.malformed", "token is missing, too long or not three parts")
         try:
             head = token.split(".", 1)[0]
@@ -179,4 +180,6 @@ def _no_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _refused(code: str, message: str) -> UnauthenticatedError:
-    return UnauthenticatedError(message, code=code, hint="send a fresh token from the issuer named in the documentation")
+    return UnauthenticatedError(
+        message, code=code, hint="send a fresh token from the issuer named in the documentation"
+    )

@@ -28,6 +28,8 @@ from onecode_common.settings import split_address
 _log = logging.getLogger(__name__)
 _MAX_JSON = 1 << 20
 _MAX_DEPTH = 32
+_QUOTE = ord('"')
+_BACKSLASH = ord("\\")
 _MAX_INTEGER_DIGITS = 20
 
 STATUS: dict[type[OnecodeError], int] = {
@@ -102,7 +104,7 @@ def bearer(request: Request) -> str:
     return token
 
 
-async def strict_json(request: Request) -> Any:  # noqa: ANN401 - any JSON document
+async def strict_json(request: Request) -> Any:
     """Return the body as JSON, read strictly.
 
     Raises:
@@ -118,13 +120,15 @@ async def strict_json(request: Request) -> Any:  # noqa: ANN401 - any JSON docum
     return parse_json(bytes(body))
 
 
-def parse_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON document
+def parse_json(body: bytes) -> Any:
     """Return the document. Raises as :func:`strict_json` does."""
     if _deepest(body) > _MAX_DEPTH:
         message = f"the JSON is nested deeper than {_MAX_DEPTH}"
         raise InvalidError(message, code="json.invalid")
     try:
-        document = json.loads(body, object_pairs_hook=_no_twins, parse_constant=_no_constant, parse_int=_int, parse_float=_float)
+        document = json.loads(
+            body, object_pairs_hook=_no_twins, parse_constant=_no_constant, parse_int=_int, parse_float=_float
+        )
         json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         text = str(error).encode("ascii", "backslashreplace").decode()[:160]
@@ -138,9 +142,9 @@ def _deepest(body: bytes) -> int:
     in_text = escaped = False
     for byte in body:
         if in_text:
-            in_text = escaped or byte != 0x22
-            escaped = not escaped and byte == 0x5C
-        elif byte == 0x22:
+            in_text = escaped or byte != _QUOTE
+            escaped = not escaped and byte == _BACKSLASH
+        elif byte == _QUOTE:
             in_text = True
         elif byte in b"[{":
             depth += 1

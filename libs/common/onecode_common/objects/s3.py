@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import urllib3
 from minio import Minio
@@ -128,7 +129,7 @@ class S3Objects:
         digits = hex_of(hex_digest)
         return f"{self._prefix}{digits[:2]}/{digits[2:]}"
 
-    def _upload(self, hex_digest: str, stream: io.BufferedIOBase | io.BufferedReader, length: int) -> None:
+    def _upload(self, hex_digest: str, stream: BinaryIO, length: int) -> None:
         try:
             self._client.put_object(self._bucket, self._key(hex_digest), stream, length)
         except S3Error as error:

@@ -75,41 +75,43 @@ class _Details(NamedTuple):
     compression: grpc.Compression | None
 
 
-class _Outgoing(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):  # type: ignore[type-arg]
+class _Outgoing(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
     def __init__(self, callee: str, issuer: TokenIssuer, principal: Callable[[], str]) -> None:
         self._callee = callee
         self._issuer = issuer
         self._principal = principal
 
-    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:  # noqa: ANN401
+    def intercept_unary_unary(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         call = continuation(self._signed(client_call_details, _DEADLINE_S), request)
         error = call.exception()
         if isinstance(error, grpc.RpcError):
             raise unpack(error) from error
         return call
 
-    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:  # noqa: ANN401
+    def intercept_unary_stream(self, continuation: Any, client_call_details: Any, request: Any) -> Any:
         return _Stream(continuation(self._signed(client_call_details, None), request))
 
-    def _signed(self, details: Any, deadline: float | None) -> _Details:  # noqa: ANN401
+    def _signed(self, details: Any, deadline: float | None) -> _Details:
         metadata = [*(details.metadata or ()), ("authorization", f"Bearer {self._issuer.caller(self._callee)}")]
         principal = self._principal()
         if principal:
             metadata.append((PRINCIPAL_HEADER, principal))
         timeout = details.timeout if details.timeout is not None else deadline
-        return _Details(details.method, timeout, metadata, details.credentials, details.wait_for_ready, details.compression)
+        return _Details(
+            details.method, timeout, metadata, details.credentials, details.wait_for_ready, details.compression
+        )
 
 
 class _Stream:
     """An answer stream whose errors are ours; it can be cancelled like the one it wraps."""
 
-    def __init__(self, call: Any) -> None:  # noqa: ANN401 - grpc's call objects have no common public type
+    def __init__(self, call: Any) -> None:
         self._call = call
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __next__(self) -> Any:  # noqa: ANN401
+    def __next__(self) -> Any:
         try:
             return next(self._call)
         except grpc.RpcError as error:

@@ -131,7 +131,7 @@ class _Gate(grpc.ServerInterceptor):
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Any],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:  # noqa: ANN401 - grpc's handlers have no common public type
+    ) -> Any:
         handler = continuation(handler_call_details)
         method = handler_call_details.method
         rule = self._rules.get(method)
@@ -169,7 +169,12 @@ class _Gate(grpc.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(unary, response_serializer=handler.response_serializer)
 
     def _enter(
-        self, method: str, rule: Rule, handler: Any, request: bytes, context: grpc.ServicerContext  # noqa: ANN401
+        self,
+        method: str,
+        rule: Rule,
+        handler: Any,
+        request: bytes,
+        context: grpc.ServicerContext,
     ) -> Message:
         metadata = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
         set_caller(self._authorised(method, rule, metadata))
@@ -202,7 +207,7 @@ class _Gate(grpc.ServerInterceptor):
         return Caller(claims.issuer, f"service:{claims.issuer}")
 
 
-def _refusing(method: str) -> Any:  # noqa: ANN401 - grpc's handlers have no common public type
+def _refusing(method: str) -> Any:
     def refuse(_request: bytes, context: grpc.ServicerContext) -> None:
         abort(context, DeniedError(f"{method} has no rule", code="rpc.no_rule"))
 

@@ -1,5 +1,7 @@
 """Pack our errors into gRPC status details and unpack them again, in one place."""
 
+from typing import Any
+
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -38,7 +40,8 @@ def abort(context: grpc.ServicerContext, error: OnecodeError) -> None:
 
 def unpack(call: grpc.RpcError) -> OnecodeError:
     """Return the error that the other side raised, or what its status means to us."""
-    status = rpc_status.from_call(call) if isinstance(call, grpc.Call) else None
+    answer: Any = call  # the errors of calls are calls as well, which grpc's types do not say
+    status = rpc_status.from_call(answer) if hasattr(answer, "trailing_metadata") else None
     if status is not None:
         for detail in status.details:
             info = error_details_pb2.ErrorInfo()
@@ -46,8 +49,8 @@ def unpack(call: grpc.RpcError) -> OnecodeError:
                 params = dict(info.metadata)
                 hint = params.pop(_HINT, "")
                 return KINDS[info.domain](status.message, code=info.reason, hint=hint, params=params)
-    code = call.code() if isinstance(call, grpc.Call) else None
-    text = (call.details() if isinstance(call, grpc.Call) else None) or repr(call)
+    code: grpc.StatusCode | None = answer.code() if hasattr(answer, "code") else None
+    text = (answer.details() if hasattr(answer, "details") else None) or repr(call)
     if code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE):
         return InvalidError(text)
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
