@@ -121,7 +121,7 @@ def train(story: Story, chapter: Chapter, name: str, preset: str) -> None:
         raise StoryFailedError(f"training of {name} ended {run['state']}: {run.get('error', '')}")
     version = platform.version(MODEL, int(run["model_release"]))
     story.versions[name] = version
-    content = platform.object(file_digest(version, "model.onnx"))
+    content = platform.file(file_digest(version, "model.onnx"))
     story.content[name] = content
     story.expected[story.release(name)] = scores_of(content, story.readings.features)
     average_precision = float(average_precision_score(story.readings.labels, story.expected[story.release(name)][:, 1]))
@@ -191,7 +191,7 @@ def release(story: Story, name: str, shares: tuple[int, ...], title: str) -> Map
         "preset": PRESET,
         "metrics": [{"metric": "errors", "must_pass": True, "on_bad": "rollback"}],
     }
-    rollout = story.platform.release(f"demo-{name}-{story.platform.run_mark}", plan, title)
+    rollout: Mapping[str, Any] = story.platform.release(f"demo-{name}-{story.platform.run_mark}", plan, title)
     story.rollouts[name] = rollout
     return rollout
 

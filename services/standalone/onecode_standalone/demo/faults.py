@@ -98,7 +98,7 @@ def _import(story: Story, name: str, content: bytes, source: str) -> None:
 
 
 def _golden_readings(story: Story) -> NDArray[np.float32]:
-    lines = story.platform.object(file_digest(story.versions["v2"], "golden.jsonl")).splitlines()[1:]
+    lines = story.platform.file(file_digest(story.versions["v2"], "golden.jsonl")).splitlines()[1:]
     rows = [json.loads(line)["inputs"][0]["data"] for line in lines]
     filled = [[0.0 if value is None else float(value) for value in row] for row in rows]
     return np.array(filled, np.float32)
