@@ -3,9 +3,9 @@
 Each row's hash covers the hash of the row before it.
 """
 
-from onecode.events.v1 import events_pb2 as events
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, insert, select
 
+from onecode.events.v1 import events_pb2 as events
 from onecode_common.canonical import canonical, sha256_hex
 from onecode_common.clock import Clock
 from onecode_common.outbox import Outbox

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from google.protobuf.message import Message
-from onecode.events.v1 import events_pb2 as events
 from sqlalchemy import Column, Connection, Integer, LargeBinary, MetaData, String, Table, delete, insert, select
 
+from onecode.events.v1 import events_pb2 as events
 from onecode_common.bus import Bus
 from onecode_common.clock import Clock
 from onecode_common.database import Database

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onecode_common.files import write_file
-
 from onecode_standalone.demo.claims import Chapter, all_hold, as_document
 
 _WIDTH, _HEIGHT, _LEFT, _TOP = 680, 240, 56, 16
