@@ -1,1 +1,1 @@
-"""."""
+"""Run the whole platform on one machine: the same programs, started as child processes of one supervisor."""

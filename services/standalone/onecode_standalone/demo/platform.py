@@ -27,6 +27,7 @@ _SETTLED_TURNS = 4
 _TERMINAL_RUNS = ("RUN_STATE_SUCCEEDED", "RUN_STATE_FAILED", "RUN_STATE_STOPPED", "RUN_STATE_INTERRUPTED")
 _TERMINAL_ROLLOUTS = ("succeeded", "rolled_back", "aborted", "superseded", "rejected", "canceled", "paused")
 _BAD_REQUEST = 400
+_COMES_BACK = (502, 503, 504)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Platform:
             transport=httpx2.HTTPTransport(retries=3),
         )
         self.gateways = len(faces) - 1
+        self.patience_s = 30.0
         self.run_mark = uuid.uuid4().hex[:6]
 
     def servers(self) -> Sequence[Server]:
@@ -79,24 +81,35 @@ class Platform:
         return [server.grpc for server in self._faces]
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """Return the JSON answer of a REST call.
+        """Return the JSON answer of a REST call; every call here may be repeated, so a restart is waited for.
 
         Raises:
-            StoryFailedError: It was refused.
+            StoryFailedError: It was refused, or nobody answered in time.
         """
-        answer = self._http.request(method, path, json=body) if body is not None else self._http.request(method, path)
-        if answer.status_code >= _BAD_REQUEST:
-            raise StoryFailedError(f"{method} {path}: {answer.status_code} {answer.text[:400]}")
+        answer = self._ask(method, path, {} if body is None else {"json": body})
         return answer.json() if answer.content else {}
+
+    def _ask(self, method: str, path: str, content: Mapping[str, Any]) -> httpx2.Response:
+        end = time.monotonic() + self.patience_s
+        while True:
+            try:
+                answer = self._http.request(method, path, **content)
+                if answer.status_code < _BAD_REQUEST:
+                    return answer
+                seen = f"{answer.status_code} {answer.text[:400]}"
+                again = answer.status_code in _COMES_BACK
+            except httpx2.TransportError as error:
+                seen, again = repr(error), True
+            if not again or time.monotonic() > end:
+                raise StoryFailedError(f"{method} {path}: {seen}")
+            time.sleep(_POLL_S)
 
     def upload_with_a_cut(self, path: Path) -> Upload:
         """Upload a file in parts; the connection of the second part is cut in its middle."""
         content = path.read_bytes()
         metadata = f"filename {b64encode(path.name.encode()).decode()}"
         headers = {"Tus-Resumable": "1.0.0", "Upload-Length": str(len(content)), "Upload-Metadata": metadata}
-        created = self._http.post("/uploads", headers=headers)
-        if created.status_code != httpx2.codes.CREATED:
-            raise StoryFailedError(f"upload refused: {created.status_code} {created.text[:300]}")
+        created = self._ask("POST", "/uploads", {"headers": headers})
         upload_id = created.headers["location"].rstrip("/").rsplit("/", 1)[-1]
         task = self._progress.add_task("upload", total=len(content))
         offset = self._patch(upload_id, content[:_PART], 0)
@@ -151,17 +164,15 @@ class Platform:
 
     def file(self, hex_digest: str) -> bytes:
         """Return the bytes of a model's file, checked."""
-        answer = self._http.get(f"/objects/{hex_digest}")
-        if answer.status_code != httpx2.codes.OK or hashlib.sha256(answer.content).hexdigest() != hex_digest:
-            raise StoryFailedError(f"object {hex_digest}: {answer.status_code} {answer.text[:200]}")
+        answer = self._ask("GET", f"/objects/{hex_digest}", {})
+        if hashlib.sha256(answer.content).hexdigest() != hex_digest:
+            raise StoryFailedError(f"object {hex_digest} came with other bytes")
         return bytes(answer.content)
 
     def put_object(self, content: bytes) -> str:
         """Store a file and return its hex digest."""
         hex_digest = hashlib.sha256(content).hexdigest()
-        answer = self._http.put(f"/objects/{hex_digest}", content=content)
-        if answer.status_code >= _BAD_REQUEST:
-            raise StoryFailedError(f"object refused: {answer.status_code} {answer.text[:300]}")
+        self._ask("PUT", f"/objects/{hex_digest}", {"content": content})
         return hex_digest
 
     def import_version(self, model: str, request_id: str, model_sha256: str, golden_from: str, source: str) -> Any:
@@ -255,10 +266,12 @@ class Platform:
             "Upload-Offset": str(offset),
             "Content-Type": "application/offset+octet-stream",
         }
-        answer = self._http.patch(f"/uploads/{upload_id}", content=part, headers=headers)
-        if answer.status_code != httpx2.codes.NO_CONTENT:
-            raise StoryFailedError(f"part refused: {answer.status_code} {answer.text[:300]}")
-        return int(answer.headers["upload-offset"])
+        try:
+            answer = self._http.patch(f"/uploads/{upload_id}", content=part, headers=headers)
+        except httpx2.TransportError:
+            return self._settled_offset(upload_id)
+        # A part that did not arrive as one, or arrived twice: the server's offset tells how to go on.
+        return int(answer.headers.get("upload-offset") or self._settled_offset(upload_id))
 
     def _cut(self, upload_id: str, part: bytes, offset: int) -> None:
         """Announce a part, send half of it, and drop the line."""
@@ -277,7 +290,7 @@ class Platform:
         def settled() -> bool:
             nonlocal seen
             headers = {"Tus-Resumable": "1.0.0"}
-            answer = self._http.head(f"/uploads/{upload_id}", headers=headers)
+            answer = self._ask("HEAD", f"/uploads/{upload_id}", {"headers": headers})
             offset = int(answer.headers.get("upload-offset", -1))
             done = offset == seen and offset >= 0
             seen = offset
