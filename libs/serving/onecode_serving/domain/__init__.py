@@ -1,0 +1,1 @@
+"""The rules of serving: pure, without sockets, files or clocks."""

@@ -1,0 +1,139 @@
+"""Check a whole request against the contract before it may touch the model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onecode_common.errors import InvalidError
+
+from onecode_serving.domain.contract import Contract, TensorSpec
+from onecode_serving.domain.datatypes import BYTES, FLOATS
+from onecode_serving.domain.messages import InferenceRequest, Parameter, Tensor, Wanted
+from onecode_serving.domain.tensors import Array, decode, wrong
+
+MAX_UNIT = 256
+"""Characters of a unit key."""
+
+_RESERVED: Mapping[str, tuple[type, ...]] = {
+    "sequence_id": (int, str),
+    "sequence_start": (bool,),
+    "sequence_end": (bool,),
+    "priority": (int,),
+    "timeout": (int,),
+    "binary_data_output": (bool,),
+    "onecode_unit": (str,),
+    "triton_enable_empty_final_response": (bool,),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask for.
+
+    Attributes:
+        max_rows: Along the batch axis.
+        max_elements: Of one input.
+    """
+
+    max_rows: int = 1024
+    max_elements: int = 1 << 20
+
+
+def feeds_of(inputs: tuple[Tensor, ...], contract: Contract, limits: Limits, *, finite: bool = True) -> dict[str, Array]:
+    """Return the arrays for the model, by input name.
+
+    Raises:
+        InvalidError: An input is missing, unknown, double or does not fit; batch axes differ; too many rows.
+    """
+    feeds: dict[str, Array] = {}
+    rows: int | None = None
+    for tensor in inputs:
+        spec = contract.input(tensor.name)
+        if spec is None:
+            known = ", ".join(spec.name for spec in contract.inputs)
+            raise wrong(tensor.name, "name", f"one of {known}", tensor.name)
+        if tensor.name in feeds:
+            raise wrong(tensor.name, "once", "one tensor of this name", "two")
+        if spec.batched and tensor.shape:
+            rows = _rows(tensor, rows, limits.max_rows)
+        feeds[tensor.name] = decode(tensor, spec, limits.max_elements, finite=finite)
+    missing = next((spec for spec in contract.inputs if spec.name not in feeds), None)
+    if missing is not None:
+        raise wrong(missing.name, "tensor", f"{missing.datatype} {list(missing.shape)}", "no such input")
+    return feeds
+
+
+def _rows(tensor: Tensor, rows: int | None, max_rows: int) -> int:
+    own = tensor.shape[0]
+    if own > max_rows:
+        message = f"input {tensor.name!r}: expected at most {max_rows} rows, got {own}"
+        params = {"field": tensor.name, "expected": max_rows, "got": own}
+        raise InvalidError(message, code="batch.too_large", params=params)
+    if rows is not None and own != rows:
+        raise wrong(tensor.name, "rows", rows, own)
+    return own
+
+
+def wanted_of(wanted: tuple[Wanted, ...], contract: Contract) -> list[tuple[TensorSpec, int]]:
+    """Return the outputs to give, in order, each with its number of top classes (0: the numbers themselves).
+
+    Raises:
+        InvalidError: An output is unknown or asked for twice, or has no classes to rank.
+    """
+    if not wanted:
+        return [(spec, 0) for spec in contract.outputs]
+    chosen: dict[str, tuple[TensorSpec, int]] = {}
+    for item in wanted:
+        spec = contract.output(item.name)
+        if spec is None or item.name in chosen:
+            expected = ", ".join(spec.name for spec in contract.outputs)
+            problem = "asked for twice" if spec else "unknown"
+            message = f"output {item.name[:80]!r} is {problem}: expected each at most once of {expected}"
+            raise InvalidError(message, code="output.name", params={"field": item.name[:80], "expected": expected})
+        if item.classes and (spec.datatype in (BYTES, "FP16")):
+            message = f"output {item.name!r} has datatype {spec.datatype}: classification needs numbers"
+            raise InvalidError(message, code="output.classification", params={"field": item.name})
+        chosen[item.name] = (spec, item.classes)
+    return list(chosen.values())
+
+
+def check_parameters(parameters: Mapping[str, Parameter]) -> None:
+    """Refuse reserved parameters that are unknown or of the wrong type; all others pass.
+
+    Raises:
+        InvalidError: Named with the expected type.
+    """
+    for name, value in parameters.items():
+        kinds = _RESERVED.get(name)
+        if kinds is None:
+            if name.startswith("triton_"):
+                message = f"parameter {name[:80]!r} is reserved: leave it out"
+                raise InvalidError(message, code="parameter.reserved", params={"field": name[:80]})
+            continue
+        if type(value) not in kinds:
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            got = type(value).__name__
+            message = f"parameter {name!r}: expected {expected}, got {got}"
+            raise InvalidError(
+                message, code="parameter.type", params={"field": name, "expected": expected, "got": got}
+            )
+
+
+def unit_of(request: InferenceRequest) -> str | None:
+    """Return what the caller wants to be assigned by: the parameter, else the header.
+
+    Raises:
+        InvalidError: It is too long.
+    """
+    unit = request.parameters.get("onecode_unit") or request.unit
+    if unit is None:
+        return None
+    text = str(unit)
+    if len(text) > MAX_UNIT:
+        message = f"the unit has {len(text)} characters: expected at most {MAX_UNIT}"
+        raise InvalidError(message, code="unit.too_long", params={"field": "onecode_unit", "expected": MAX_UNIT})
+    return text
+
+
+def is_float(spec: TensorSpec) -> bool:
+    """Return whether an output can be non-finite."""
+    return spec.datatype in FLOATS

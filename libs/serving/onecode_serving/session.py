@@ -1,0 +1,92 @@
+"""Open onnxruntime sessions in the one way that suits small models on shared cores."""
+
+import logging
+from typing import Any
+
+import onnxruntime as ort
+from onecode_common.errors import InvalidError
+
+from onecode_serving.domain.contract import Contract, TensorSpec
+from onecode_serving.domain.datatypes import RUNTIME
+
+_log = logging.getLogger(__name__)
+_SMALL = 4 << 20
+_NOWHERE = "/nonexistent"
+_FATAL = 4
+
+
+def open_session(onnx: bytes) -> ort.InferenceSession:
+    """Return a session with one thread that never spins, and without an arena for small models.
+
+    Raises:
+        InvalidError: onnxruntime cannot load the bytes; its own words are in the message.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    options.enable_cpu_mem_arena = len(onnx) > _SMALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    # A model is its own bytes: weights beside it are never looked for.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
+    try:
+        return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no public root.
+        message = f"the model cannot be loaded: {str(error)[:400]}"
+        raise InvalidError(message, code="model.load") from error
+
+
+def contract_of(session: ort.InferenceSession) -> Contract:
+    """Return what a session takes and gives.
+
+    Raises:
+        InvalidError: A tensor is of a type that the protocol cannot carry.
+    """
+    return Contract(tuple(map(_spec, session.get_inputs())), tuple(map(_spec, session.get_outputs())))
+
+
+def _spec(node: Any) -> TensorSpec:  # noqa: ANN401 - onnxruntime ships no types
+    datatype = RUNTIME.get(node.type)
+    if datatype is None:
+        message = f"tensor {node.name!r} is a {node.type}: only plain tensors can be served"
+        raise InvalidError(message, code="contract.datatype", params={"field": node.name, "got": node.type})
+    shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
+    return TensorSpec(node.name, datatype, shape)
+
+
+def require_same(stated: Contract, found: Contract) -> None:
+    """Refuse a model that does not take and give what its manifest states.
+
+    Raises:
+        InvalidError: With the first difference.
+    """
+    for kind, ours, theirs in (("input", stated.inputs, found.inputs), ("output", stated.outputs, found.outputs)):
+        by_name = {spec.name: spec for spec in theirs}
+        if {spec.name for spec in ours} != set(by_name):
+            expected, got = sorted(spec.name for spec in ours), sorted(by_name)
+            raise _differs(kind, "names", expected, got)
+        for spec in ours:
+            other = by_name[spec.name]
+            if spec.datatype != other.datatype:
+                raise _differs(f"{kind} {spec.name!r}", "datatype", spec.datatype, other.datatype)
+            if not _fits(spec.shape, other.shape, output=kind == "output"):
+                raise _differs(f"{kind} {spec.name!r}", "shape", list(spec.shape), list(other.shape))
+
+
+def _fits(stated: tuple[int, ...], found: tuple[int, ...], *, output: bool) -> bool:
+    """Return whether the graph can have the stated shape.
+
+    An axis that the graph leaves open may be stated fixed. Graphs often do not know their outputs' shapes, or more
+    of them than the manifest; there the check of each answer decides.
+    """
+    if output and not found:
+        return True
+    if len(stated) != len(found):
+        return False
+    return all(b in (-1, a) or (output and a == -1) for a, b in zip(stated, found, strict=True))
+
+
+def _differs(what: str, part: str, expected: object, got: object) -> InvalidError:
+    message = f"{what} of the model: its manifest states {part} {expected}, the graph has {got}"
+    return InvalidError(message, code="contract.mismatch", params={"expected": expected, "got": got})

@@ -1,0 +1,1 @@
+"""How the console reaches each thing outside."""

@@ -1,0 +1,1 @@
+"""REST ``/api/v1``: what programs may ask, all of it behind the gate."""

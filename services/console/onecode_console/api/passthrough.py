@@ -1,0 +1,118 @@
+"""Stream uploads to ingestion, objects to the registry and predictions to inference; hold no body."""
+
+from collections.abc import Callable, Iterable
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+
+from onecode_common.ids import check_id, check_name, hex_of
+from onecode_console.adapters.upstream import Upstream
+from onecode_console.api.relay import PREFIX
+
+_TUS_REQUEST = (
+    "tus-resumable",
+    "upload-length",
+    "upload-metadata",
+    "upload-offset",
+    "upload-defer-length",
+    "upload-checksum",
+    "content-type",
+    "content-length",
+)
+_TUS_ANSWER = (
+    "tus-resumable",
+    "tus-version",
+    "tus-extension",
+    "tus-max-size",
+    "tus-checksum-algorithm",
+    "upload-length",
+    "upload-metadata",
+    "upload-offset",
+    "upload-expires",
+    "content-type",
+    "content-length",
+    "location",
+    "retry-after",
+)
+_OBJECT_REQUEST = ("content-type", "content-length", "range", "if-range")
+_OBJECT_ANSWER = ("content-type", "content-length", "content-range", "accept-ranges", "etag", "retry-after")
+_PREDICT_REQUEST = (
+    "content-type",
+    "content-length",
+    "x-onecode-unit",
+    "x-request-id",
+    "inference-header-content-length",
+)
+_PREDICT_ANSWER = (
+    "content-type",
+    "content-length",
+    "retry-after",
+    "inference-header-content-length",
+    "x-onecode-model-digest",
+    "x-onecode-release",
+    "x-onecode-arm",
+    "x-request-id",
+)
+_UPLOADS = f"{PREFIX}/uploads"
+
+
+def install_uploads(app: FastAPI, ingestion: Upstream, credentials: Callable[[], dict[str, str]]) -> None:
+    """Add the tus protocol; ``GET`` of an upload is an ordinary call."""
+
+    @app.api_route(
+        _UPLOADS, methods=["POST", "OPTIONS"], tags=["ingestion"], summary="tus 1.0: begin an upload", name="uploads"
+    )
+    async def uploads(request: Request) -> Response:
+        return await pass_on(request, "/uploads")
+
+    @app.api_route(
+        f"{_UPLOADS}/{{upload_id}}",
+        methods=["HEAD", "PATCH", "DELETE", "OPTIONS"],
+        tags=["ingestion"],
+        summary="tus 1.0: ask for the offset, append, give up",
+        name="upload",
+    )
+    async def upload(request: Request, upload_id: str) -> Response:
+        return await pass_on(request, f"/uploads/{quote(check_id(upload_id, 'upload'))}")
+
+    async def pass_on(request: Request, path: str) -> Response:
+        headers = {**_chosen(request, _TUS_REQUEST), **credentials()}
+        answer = await ingestion.forward(request, path, headers, _TUS_ANSWER, body=_has_body(request))
+        location = answer.headers.get("location")
+        if location is not None:
+            answer.headers["location"] = f"{_UPLOADS}/{location.rstrip('/').rsplit('/', 1)[-1]}"
+        return answer
+
+
+def install_objects(app: FastAPI, registry: Upstream, credentials: Callable[[], dict[str, str]]) -> None:
+    """Add storing and fetching of model files by digest."""
+
+    @app.api_route(
+        f"{PREFIX}/objects/{{hex_digest}}",
+        methods=["PUT", "GET", "HEAD"],
+        tags=["registry"],
+        summary="Store or fetch a file by its SHA-256",
+        name="object",
+    )
+    async def object_(request: Request, hex_digest: str) -> Response:
+        headers = {**_chosen(request, _OBJECT_REQUEST), **credentials()}
+        path = f"/internal/v1/objects/{hex_of(hex_digest)}"
+        return await registry.forward(request, path, headers, _OBJECT_ANSWER, body=_has_body(request))
+
+
+def install_predict(app: FastAPI, inference: Upstream, token: Callable[[], str]) -> None:
+    """Add prediction by the cloud's inference server, in the Open Inference Protocol's JSON."""
+
+    @app.post(f"{PREFIX}/predict/{{model}}", tags=["inference"], summary="Predict in the cloud (OIP v2 JSON)")
+    async def predict(request: Request, model: str) -> Response:
+        path = f"/v2/models/{quote(check_name(model, 'model'))}/infer"
+        headers = {**_chosen(request, _PREDICT_REQUEST), "authorization": f"Bearer {token()}"}
+        return await inference.forward(request, path, headers, _PREDICT_ANSWER, body=_has_body(request))
+
+
+def _chosen(request: Request, names: Iterable[str]) -> dict[str, str]:
+    return {name: request.headers[name] for name in names if name in request.headers}
+
+
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"

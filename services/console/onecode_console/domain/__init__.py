@@ -1,0 +1,1 @@
+"""Rules of the console: pure, without clock, network or framework."""

@@ -1,0 +1,1 @@
+"""Rules of gray releases: values and pure functions; time comes in as Unix seconds."""
