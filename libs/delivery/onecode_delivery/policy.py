@@ -20,11 +20,22 @@ MAX_BYTES = 1 << 20
 """A policy larger than this is refused before it is downloaded."""
 
 _SCHEMA = 1
-_KNOWN = frozenset(
-    ("schema", "tenant", "segment", "generation", "issued", "poll_s", "report_s", "interval_s", "critical", "models")
-    + ("name", "rollout", "revision", "unit", "salt", "arms", "mode", "probation_s", "rollback_to", "floor", "hold")
-    + ("from", "to", "release", "digest", "role")
+_OF_POLICY = ("schema", "tenant", "segment", "generation", "issued", "poll_s", "report_s", "interval_s", "critical")
+_OF_MODEL = (
+    "name",
+    "rollout",
+    "revision",
+    "unit",
+    "salt",
+    "arms",
+    "mode",
+    "probation_s",
+    "rollback_to",
+    "floor",
+    "hold",
 )
+_OF_ARM = ("from", "to", "release", "digest", "role")
+_KNOWN = frozenset((*_OF_POLICY, "models", *_OF_MODEL, *_OF_ARM))
 _MAX_MODELS = 200
 _MAX_ARMS = 20
 _DAY_S = 86_400

@@ -153,11 +153,7 @@ class Counters:
         return row
 
     def _forget_closed(self, now: float) -> None:
-        gone = [
-            key
-            for key, row in self._rows.items()
-            if row.settled >= row.events and key.start + key.seconds <= now
-        ]
+        gone = [key for key, row in self._rows.items() if row.settled >= row.events and key.start + key.seconds <= now]
         for key in gone:
             self._floor = max(self._floor, key.start + key.seconds)
             del self._rows[key]

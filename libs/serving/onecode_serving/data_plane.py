@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from onecode_common.clock import Clock
-from onecode_common.errors import InvalidError, NotFoundError, OnecodeError, PreconditionError, UnavailableError
 from prometheus_client import Counter as Metric
 
+from onecode_common.clock import Clock
+from onecode_common.errors import InvalidError, NotFoundError, OnecodeError, PreconditionError, UnavailableError
 from onecode_serving.counters import CounterKey, Counters
 from onecode_serving.domain.assignment import BUCKETS
 from onecode_serving.domain.classification import top_classes
@@ -233,8 +233,12 @@ class DataPlane:
                 return found
         else:
             if not (version.isascii() and version.isdigit()):
-                message = f"version {version[:80]!r} of model {model[:80]!r}: expected a number, sha256:<hex> or nothing"
-                raise InvalidError(message, code="version.invalid", params={"field": "model_version", "got": version[:80]})
+                message = (
+                    f"version {version[:80]!r} of model {model[:80]!r}: expected a number, sha256:<hex> or nothing"
+                )
+                raise InvalidError(
+                    message, code="version.invalid", params={"field": "model_version", "got": version[:80]}
+                )
             for held in table.versions.values():
                 if held.model == model and held.version == version.lstrip("0"):
                     return held

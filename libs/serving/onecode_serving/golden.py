@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-from onecode_common.errors import InvalidError, OnecodeError
 
+from onecode_common.errors import InvalidError, OnecodeError
 from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.datatypes import FLOATS
 from onecode_serving.domain.messages import Tensor
@@ -67,7 +67,8 @@ def parse_golden(content: bytes) -> Golden:
         lines = content.splitlines()
         header = orjson.loads(lines[0])
         rows = []
-        for number, line in enumerate(lines[1:], 2):
+        for line in lines[1:]:
+            number += 1
             rows.append(_row(orjson.loads(line)))
         golden = Golden(tuple(rows), float(header["atol"]), float(header["rtol"]), int(header["allowed_mismatch"]))
         stated, form = int(header["rows"]), header["format"]

@@ -4,8 +4,8 @@ import logging
 from typing import Any
 
 import onnxruntime as ort
-from onecode_common.errors import InvalidError
 
+from onecode_common.errors import InvalidError
 from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.datatypes import RUNTIME
 
@@ -46,7 +46,7 @@ def contract_of(session: ort.InferenceSession) -> Contract:
     return Contract(tuple(map(_spec, session.get_inputs())), tuple(map(_spec, session.get_outputs())))
 
 
-def _spec(node: Any) -> TensorSpec:  # noqa: ANN401 - onnxruntime ships no types
+def _spec(node: Any) -> TensorSpec:
     datatype = RUNTIME.get(node.type)
     if datatype is None:
         message = f"tensor {node.name!r} is a {node.type}: only plain tensors can be served"

@@ -141,7 +141,9 @@ def _report(output: bytes, status: int, limits: TrialLimits, *, late: bool) -> T
             p95_us=float(document["p95_us"]),
         )
     if late or status in (-signal.SIGXCPU, -signal.SIGALRM):
-        return TrialReport(ok=False, cause="timeout", detail=f"not done after {limits.cpu_s} s of CPU or {limits.wall_s} s")
+        return TrialReport(
+            ok=False, cause="timeout", detail=f"not done after {limits.cpu_s} s of CPU or {limits.wall_s} s"
+        )
     if b"bad_alloc" in output or b"MemoryError" in output:
         return TrialReport(ok=False, cause="memory", detail=f"needs more than {limits.memory_bytes >> 20} MiB")
     tail = lines[-1].decode("utf-8", "replace")[:200] if lines else ""

@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from onecode_common.errors import OnecodeError
 
+from onecode_common.errors import OnecodeError
 from onecode_serving.domain.contract import Contract, TensorSpec, parse_contract
 from onecode_serving.domain.tensors import Array
 from onecode_serving.golden import Golden, check_golden, golden_feeds, parse_golden
@@ -135,7 +135,7 @@ def _refusal(cause: str, error: OnecodeError) -> _RefusedError:
     return _RefusedError(cause, error.message)
 
 
-def _with_known_ranks(contract: Contract, session: Any) -> Contract:  # noqa: ANN401 - onnxruntime ships no types
+def _with_known_ranks(contract: Contract, session: Any) -> Contract:
     """Learn from one answer the ranks of outputs whose shape the graph does not state."""
     if all(spec.shape for spec in contract.outputs):
         return contract

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+
 from onecode_common.canonical import digest_of, sha256_hex
 from onecode_common.errors import InvalidError, OnecodeError
-
 from onecode_serving.domain.contract import Contract, TensorSpec, parse_contract
 from onecode_serving.domain.datatypes import BYTES, FLOATS, NUMPY
 from onecode_serving.domain.tensors import Array
@@ -33,7 +33,9 @@ class ServedVersion:
         cost_s: Seconds of one run of one row, measured when it was warmed; 0 before.
     """
 
-    def __init__(self, model: str, release: int, digest: str, contract: Contract, session: ort.InferenceSession) -> None:
+    def __init__(
+        self, model: str, release: int, digest: str, contract: Contract, session: ort.InferenceSession
+    ) -> None:
         self.model = model
         self.release = release
         self.digest = digest
@@ -79,7 +81,7 @@ class ServedVersion:
     def _rows(self, feeds: Mapping[str, Array]) -> int:
         return next((feeds[spec.name].shape[0] for spec in self.contract.inputs if spec.batched), 1)
 
-    def _checked(self, array: Any, spec: TensorSpec, rows: int) -> Array:  # noqa: ANN401 - onnxruntime ships no types
+    def _checked(self, array: Any, spec: TensorSpec, rows: int) -> Array:
         expected = (rows, *spec.shape[1:]) if spec.batched else spec.shape
         if not isinstance(array, np.ndarray) or array.dtype != NUMPY[spec.datatype]:
             raise self._broken(spec, WRONG_OUTPUT, spec.datatype, getattr(array, "dtype", type(array).__name__))
@@ -110,9 +112,7 @@ def load_version(manifest: Mapping[str, Any], onnx: bytes) -> ServedVersion:
         raise InvalidError(message, code="version.digest")
     session = open_session(onnx)
     require_same(contract, contract_of(session))
-    version = ServedVersion(
-        str(manifest["model"]), int(manifest["release"]), digest_of(manifest), contract, session
-    )
+    version = ServedVersion(str(manifest["model"]), int(manifest["release"]), digest_of(manifest), contract, session)
     version.warm(probe_rows(contract))
     return version
 

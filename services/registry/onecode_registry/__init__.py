@@ -1,1 +1,1 @@
-"""."""
+"""Model versions: stored by digest, described by a manifest, signed, found again by alias."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
-from onecode_common.canonical import canonical, digest_of
 from onnx import TensorProto, helper, numpy_helper
+
+from onecode_common.canonical import canonical, digest_of
 
 FEATURES = 4
 OPSETS = [helper.make_opsetid("", 18)]

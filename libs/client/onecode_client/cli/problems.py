@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
+from onecode_client.waiting import EndedBadlyError, WorkTimeoutError
 from onecode_common.errors import (
     ConflictError,
     DeniedError,
@@ -42,14 +43,6 @@ EXIT_CODES: dict[type[OnecodeError], int] = {
     UnavailableError: 10,
 }
 """Exit code of each error; the whole list is in ``docs/reference``."""
-
-
-class WorkTimeoutError(OnecodeError):
-    """The time to wait is over; the work goes on."""
-
-
-class EndedBadlyError(OnecodeError):
-    """The work has ended, and not as was asked."""
 
 
 def exit_code(error: OnecodeError) -> int:

@@ -9,6 +9,9 @@ import hashlib
 BUCKETS = 10_000
 """Steps of 0.01 %."""
 
+SHARDS = 16
+"""Parts of the stream of reports."""
+
 
 def bucket(salt: str, unit: str) -> int:
     """Return the unit's bucket, ``0 <= bucket < BUCKETS``.
@@ -16,5 +19,14 @@ def bucket(salt: str, unit: str) -> int:
     The separator cannot occur in a salt, so ("ab", "c") and ("a", "bc") differ. Units are taken as given: no
     trimming, case folding or Unicode normalisation.
     """
+    return _number(salt, unit) % BUCKETS
+
+
+def shard(source: str) -> int:
+    """Return the part of the stream of reports that a gateway, or the cloud, writes to."""
+    return _number("shard", source) % SHARDS
+
+
+def _number(salt: str, unit: str) -> int:
     first = hashlib.sha256(f"{salt}\x00{unit}".encode("utf-8", "surrogatepass")).digest()[:8]
-    return int.from_bytes(first, "big") % BUCKETS
+    return int.from_bytes(first, "big")

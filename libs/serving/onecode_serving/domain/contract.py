@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from onecode_common.errors import InvalidError
-
 from onecode_serving.domain.datatypes import NUMPY
 
 

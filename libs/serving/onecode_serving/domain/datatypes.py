@@ -6,7 +6,7 @@ import numpy as np
 
 BYTES = "BYTES"
 
-NUMPY: Mapping[str, np.dtype] = {  # type: ignore[type-arg]
+NUMPY: Mapping[str, np.dtype] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
     "UINT16": np.dtype("<u2"),

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from onecode_common.errors import InvalidError
-
 from onecode_serving.domain.assignment import BUCKETS, bucket
 
 STABLE = "stable"

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from onecode_common.errors import InvalidError
-
 from onecode_serving.domain.contract import TensorSpec
 from onecode_serving.domain.datatypes import BYTES, CONTENTS, FLOATS, NUMPY
 from onecode_serving.domain.messages import Tensor
@@ -56,7 +55,7 @@ def encode_raw(array: Array, datatype: str) -> bytes:
     """Return the wire form: little-endian, row-major; texts with a length of four bytes before each."""
     if datatype != BYTES:
         return np.ascontiguousarray(array, NUMPY[datatype]).tobytes()
-    parts = []
+    parts: list[bytes] = []
     for item in array.ravel().tolist():
         text = item if isinstance(item, bytes) else str(item).encode()
         parts += (len(text).to_bytes(_LENGTH, "little"), text)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onecode_common.errors import InvalidError
-
 from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.datatypes import BYTES, FLOATS
 from onecode_serving.domain.messages import InferenceRequest, Parameter, Tensor, Wanted
@@ -38,7 +37,9 @@ class Limits:
     max_elements: int = 1 << 20
 
 
-def feeds_of(inputs: tuple[Tensor, ...], contract: Contract, limits: Limits, *, finite: bool = True) -> dict[str, Array]:
+def feeds_of(
+    inputs: tuple[Tensor, ...], contract: Contract, limits: Limits, *, finite: bool = True
+) -> dict[str, Array]:
     """Return the arrays for the model, by input name.
 
     Raises:
@@ -113,9 +114,7 @@ def check_parameters(parameters: Mapping[str, Parameter]) -> None:
             expected = " or ".join(kind.__name__ for kind in kinds)
             got = type(value).__name__
             message = f"parameter {name!r}: expected {expected}, got {got}"
-            raise InvalidError(
-                message, code="parameter.type", params={"field": name, "expected": expected, "got": got}
-            )
+            raise InvalidError(message, code="parameter.type", params={"field": name, "expected": expected, "got": got})
 
 
 def unit_of(request: InferenceRequest) -> str | None:

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol as gRPC and as REST, both thin over one :class:`~onecode_serving.data_plane.DataPlane`."""
+"""The Open Inference Protocol as gRPC and as REST, both thin over one data plane."""

@@ -4,15 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError
+
 from onecode.oip.v2 import open_inference_pb2 as pb
 from onecode_common.errors import InvalidError
-
 from onecode_serving.domain.contract import TensorSpec
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest, Parameter, Tensor, Wanted
 from onecode_serving.domain.tensors import encode_raw
 from onecode_serving.faces.server_facts import PLATFORM
 from onecode_serving.version import ServedVersion
-
 
 _M = TypeVar("_M", pb.ModelInferRequest, pb.ModelMetadataRequest, pb.ModelReadyRequest)
 _CLASSIFICATION = "classification"
@@ -120,7 +119,7 @@ def _wanted(item: pb.ModelInferRequest.InferRequestedOutputTensor) -> Wanted:
 
 
 def _parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:
-    if not len(parameters):  # noqa: PLC1802 - asking a protobuf map for its truth builds it
+    if not len(parameters):
         return {}
     values: dict[str, Parameter] = {}
     for name, item in parameters.items():

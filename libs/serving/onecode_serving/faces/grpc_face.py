@@ -5,11 +5,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+
 from onecode.oip.v2 import open_inference_pb2 as pb
 from onecode_common.errors import OnecodeError
 from onecode_common.rpc.server import bind
 from onecode_common.rpc.status import abort
-
 from onecode_serving.data_plane import DEADLINE, DataPlane
 from onecode_serving.faces.access import Access
 from onecode_serving.faces.grpc_convert import metadata_to_wire, parsed, reply_to_wire, request_from_wire
@@ -101,9 +101,7 @@ class _Handlers(grpc.GenericRpcHandler):
             **{f"/{_SERVICE}/{name}": _guarded(answer, access) for name, answer in known.items()},
         }
 
-    def service(
-        self, handler_call_details: grpc.HandlerCallDetails
-    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         return self._handlers.get(handler_call_details.method)
 
 
@@ -148,7 +146,7 @@ def _guarded(answer: Answer, access: Access | None) -> "grpc.RpcMethodHandler[by
             return answer(body, context)
         except OnecodeError as error:
             failure = error
-        except Exception:  # The outermost frame of a call: nothing of it may reach the peer.
+        except Exception:  # noqa: BLE001 - the outermost frame of a call: nothing of it may reach the peer.
             _log.exception("a call failed")
             failure = OnecodeError("the server failed on this call: see its log")
         if failure.code == DEADLINE:

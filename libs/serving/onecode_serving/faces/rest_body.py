@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from onecode_common.errors import ExhaustedError, InvalidError
 
+from onecode_common.errors import ExhaustedError, InvalidError
 from onecode_serving.domain.messages import InferenceRequest, Parameter, Tensor, Wanted
 
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
@@ -102,16 +102,15 @@ def _document(body: bytes) -> dict[str, Any]:
     return document
 
 
-def _keys(item: Any, depth: int) -> int:  # noqa: ANN401 - any JSON value
+def _keys(item: Any, depth: int) -> int:
     if depth > _MAX_DEPTH:
         message = f"nested deeper than {_MAX_DEPTH}"
         raise ValueError(message)
     if isinstance(item, dict):
         return len(item) + sum(_keys(value, depth + 1) for value in item.values())
-    if isinstance(item, list) and item:
-        # Lists of plain numbers are long; only what nests is walked.
-        if not {dict, list}.isdisjoint(map(type, item)):
-            return sum(_keys(value, depth + 1) for value in item)
+    # Lists of plain numbers are long; only what nests is walked.
+    if isinstance(item, list) and not {dict, list}.isdisjoint(map(type, item)):
+        return sum(_keys(value, depth + 1) for value in item)
     return 0
 
 
@@ -124,7 +123,9 @@ def _inputs(entries: list[dict[str, Any]], rest: memoryview) -> tuple[Tensor, ..
         raw = None
         if size is not None:
             if type(size) is not int or size < 0 or position + size > len(rest):
-                message = f"input {name[:80]!r}: binary_data_size {size} does not fit the {len(rest)} bytes after the JSON"
+                message = (
+                    f"input {name[:80]!r}: binary_data_size {size} does not fit the {len(rest)} bytes after the JSON"
+                )
                 raise InvalidError(message, code="body.binary_size", params={"field": name[:80], "got": size})
             if "data" in entry:
                 message = f"input {name[:80]!r} has both data and binary_data_size: send one form"

@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import uvicorn
+
 from onecode_common.errors import ConflictError, InvalidError, NotFoundError, OnecodeError, UnavailableError
 from onecode_common.settings import split_address
-
 from onecode_serving.data_plane import DEADLINE, DataPlane
 from onecode_serving.faces.access import Access
 from onecode_serving.faces.rest_body import inflated, request_from_body, too_large
@@ -50,7 +50,7 @@ class RestApp:
             reply = await self._answer(scope, headers, receive)
         except OnecodeError as error:
             reply = error_reply(error)
-        except Exception:  # The outermost frame of a request: nothing of it may reach the peer.
+        except Exception:  # noqa: BLE001 - the outermost frame of a request: nothing of it may reach the peer.
             _log.exception("a request failed")
             reply = error_reply(OnecodeError("the server failed on this request: see its log"))
         if "accept-encoding" in headers:
@@ -176,9 +176,7 @@ class RestFace:
             ConflictError: The port is taken.
         """
         try:
-            self._socket = socket.create_server(
-                (self._host, self._port), backlog=1024, reuse_port=self._reuse_port
-            )
+            self._socket = socket.create_server((self._host, self._port), backlog=1024, reuse_port=self._reuse_port)
         except OSError as error:
             address = f"{self._host}:{self._port}"
             message = f"cannot listen on {address}: {error.strerror}; free the port or change the setting"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+
 from onecode_common.errors import (
     ConflictError,
     DeniedError,
@@ -17,7 +18,6 @@ from onecode_common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-
 from onecode_serving.data_plane import DEADLINE
 from onecode_serving.domain.contract import TensorSpec
 from onecode_serving.domain.datatypes import BYTES

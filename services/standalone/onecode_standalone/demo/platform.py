@@ -24,7 +24,7 @@ _POLL_S = 0.3
 _TRAIN_LIMIT_S = 400
 _RELEASE_LIMIT_S = 240
 _SETTLED_TURNS = 4
-_TERMINAL_RUNS = ("RUN_STATE_SUCCEEDED", "RUN_STATE_FAILED", "RUN_STATE_STOPPED", "RUN_STATE_INTERRUPTED")
+_TERMINAL_RUNS = ("RUN_STATE_SUCCEEDED", "RUN_STATE_FAILED", "RUN_STATE_STOPPED")
 _TERMINAL_ROLLOUTS = ("succeeded", "rolled_back", "aborted", "superseded", "rejected", "canceled", "paused")
 _BAD_REQUEST = 400
 _COMES_BACK = (502, 503, 504)
@@ -136,7 +136,7 @@ class Platform:
         return self.call("GET", f"/dataset-versions/{version_id}/profile")["profile"]
 
     def train(self, run_id: str, version_id: str, recipe: Mapping[str, object], model: str, title: str) -> Any:
-        """Start a run, draw its progress, and return it when it has ended."""
+        """Start a run, draw its progress, resume it when it was interrupted, and return it when it has ended."""
         body = {"run_id": run_id, "dataset_version": version_id, "recipe": recipe, "model": model}
         self.call("POST", "/runs", body)
         task = self._progress.add_task(title, total=1.0)
@@ -147,6 +147,8 @@ class Platform:
             run = self.call("GET", f"/runs/{run_id}")["run"]
             stage = run.get("stage", "")
             self._progress.update(task, completed=run.get("progress", 0.0), description=f"{title}: {stage}")
+            if run["state"] == "RUN_STATE_INTERRUPTED":
+                self.call("POST", f"/runs/{run_id}/resume")
             return run["state"] in _TERMINAL_RUNS
 
         self.wait(ended, title, _TRAIN_LIMIT_S)

@@ -1,30 +1,19 @@
 """Run the demo: start the platform, tell the story chapter by chapter, print and save the report, stop cleanly."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx2
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from onecode_standalone.demo import chapters, faults
-from onecode_standalone.demo.agreement import Server
 from onecode_standalone.demo.claims import Chapter, StoryFailedError, all_hold
-from onecode_standalone.demo.platform import Platform
 from onecode_standalone.demo.readings import write_readings
 from onecode_standalone.demo.report import evidence_chart, save
-
-_GATEWAYS = 3
-_START_LIMIT_S = 150
-_STOP_LIMIT_S = 20
+from onecode_standalone.demo.running import Ports, Running, start_platform
 
 Telling = Callable[[chapters.Story, Chapter], None]
 TELLINGS: tuple[tuple[str, Telling], ...] = (
@@ -51,34 +40,29 @@ def run_demo(*, home: Path | None, port_base: int, keep: bool, report_dir: Path)
     console = Console()
     folder = home or Path(tempfile.mkdtemp(prefix="onecode-demo-"))
     told: list[Chapter] = []
+    links = {"logs": str(folder / "logs")}
+    charts: list[str] = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        up = _start(folder, port_base)
         try:
-            platform = _wait_until_ready(folder, port_base, up, progress)
-            story = chapters.Story(platform, write_readings(folder / "readings.csv"))
-            _tell(story, told, progress, console)
-            links = {"console": platform.console, "logs": str(folder / "logs")}
-            charts = [
-                evidence_chart(f"Evidence on {name}", story.rollouts[name])
-                for name in ("v2", "v4")
-                if name in story.rollouts
-            ]
+            with start_platform(folder, Ports(base=port_base), progress, keep=keep) as running:
+                links["console"] = running.platform.console
+                charts = _tell(running, told, progress, console)
         except StoryFailedError as error:
-            failed = Chapter("The platform starts")
-            failed.claim("The platform is ready", holds=False, seen=str(error))
-            told.append(failed)
-            links, charts = {"logs": str(folder / "logs")}, []
-        finally:
-            if not keep:
-                _stop(up)
+            chapter = Chapter("The platform starts")
+            chapter.claim("The platform is ready", holds=False, seen=error)
+            told.append(chapter)
     document, page = save(report_dir, told, links, charts)
     _print(console, told)
-    console.print(f"report: {page} and {document}")
-    return 0 if all_hold(told) and len(told) == len(TELLINGS) else 1
+    console.print(f"report: {page} and {document}", soft_wrap=True)
+    return 0 if all_hold(told) and len(told) == 1 + len(TELLINGS) else 1
 
 
-def _tell(story: chapters.Story, told: list[Chapter], progress: Progress, console: Console) -> None:
+def _tell(running: Running, told: list[Chapter], progress: Progress, console: Console) -> list[str]:
+    start = Chapter("The platform starts", seconds=running.seconds)
+    start.claim("Every process is ready and every gateway was heard", holds=True, seen=f"{running.seconds:.0f} s")
+    told.append(start)
+    story = running.story(write_readings(running.home / "readings.csv"))
     whole = progress.add_task("the story", total=len(TELLINGS))
     for number, (title, telling) in enumerate(TELLINGS, 1):
         progress.update(whole, description=f"{number}/{len(TELLINGS)} {title}")
@@ -88,81 +72,22 @@ def _tell(story: chapters.Story, told: list[Chapter], progress: Progress, consol
         try:
             telling(story, chapter)
         except StoryFailedError as error:
-            chapter.claim("The chapter comes to its end", holds=False, seen=str(error))
-            return
+            chapter.claim("The chapter comes to its end", holds=False, seen=error)
+            break
         finally:
             chapter.seconds = time.monotonic() - begun
             good = all(claim.holds for claim in chapter.claims)
             console.print(f"{'✓' if good else '✕'} {number}. {title} ({chapter.seconds:.0f} s)")
         progress.advance(whole)
-
-
-def _start(home: Path, port_base: int) -> subprocess.Popen[bytes]:
-    home.mkdir(parents=True, exist_ok=True)
-    onecode = Path(sys.executable).parent / "onecode"
-    command = [str(onecode), "up", "--home", str(home), "--gateways", str(_GATEWAYS), "--port-base", str(port_base)]
-    with (home / "up.log").open("wb") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)  # noqa: S603
-
-
-def _wait_until_ready(home: Path, port_base: int, up: subprocess.Popen[bytes], progress: Progress) -> Platform:
-    task = progress.add_task("starting the platform", total=None)
-    end = time.monotonic() + _START_LIMIT_S
-    while time.monotonic() < end:
-        if up.poll() is not None:
-            raise StoryFailedError(f"the platform ended: {_tail(home / 'up.log')}")
-        platform = _connected(home, port_base, progress)
-        if platform is not None:
-            progress.remove_task(task)
-            return platform
-        time.sleep(0.5)
-    raise StoryFailedError(f"the platform was not ready within {_START_LIMIT_S} s: {_tail(home / 'up.log')}")
-
-
-def _connected(home: Path, port_base: int, progress: Progress) -> Platform | None:
-    """Return the platform once all gateways have reported, else None."""
-    token_file = home / "api-token"
-    if not token_file.exists():
-        return None
-    ports = {"console": 8080, "rest": 8000, "grpc": 8001}
-    if (home / "ports.json").exists():
-        ports.update(json.loads((home / "ports.json").read_text(encoding="utf-8")))
-    faces = [Server("cloud", f"127.0.0.1:{ports['grpc']}", f"127.0.0.1:{ports['rest']}")]
-    for number in range(1, _GATEWAYS + 1):
-        block = port_base + 100 + 10 * number
-        faces.append(Server(f"gw-{number}", f"127.0.0.1:{block + 1}", f"127.0.0.1:{block}"))
-    token = token_file.read_text(encoding="utf-8").strip()
-    platform = Platform(f"http://127.0.0.1:{ports['console']}", token, home, faces, progress)
-    try:
-        heard = [entry for entry in platform.call("GET", "/gateways")["gateways"] if entry.get("last_heard")]
-    except (StoryFailedError, httpx2.HTTPError):
-        platform.close()
-        return None
-    if len(heard) < _GATEWAYS + 1:
-        platform.close()
-        return None
-    return platform
-
-
-def _stop(up: subprocess.Popen[bytes]) -> None:
-    if up.poll() is None:
-        up.send_signal(signal.SIGTERM)
-        try:
-            up.wait(_STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            os.kill(up.pid, signal.SIGKILL)
-            up.wait()
-
-
-def _tail(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace")[-600:].strip() if path.exists() else ""
+    shown = [name for name in ("v2", "v4") if name in story.rollouts]
+    return [evidence_chart(f"Evidence on {name}", story.rollouts[name]) for name in shown]
 
 
 def _print(console: Console, told: list[Chapter]) -> None:
     table = Table(title="OneCode demo", show_lines=False)
     for title in ("", "claim", "seen"):
         table.add_column(title, overflow="fold")
-    for number, chapter in enumerate(told, 1):
+    for number, chapter in enumerate(told):
         table.add_row("", f"[bold]{number}. {chapter.title}[/bold]", f"{chapter.seconds:.1f} s")
         for claim in chapter.claims:
             table.add_row("[green]✓[/]" if claim.holds else "[red]✕[/]", claim.text, claim.seen)

@@ -1,0 +1,95 @@
+"""Lay out the scores of a training run: each trial a mark, the best so far a line, the trivial answer dashed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onecode_console.domain.charts import Frame, Point, ticks, widened
+
+WIDTH, HEIGHT = 640, 280
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 626, 16, 240
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One trial: where, which, and which shape its family has."""
+
+    x: float
+    y: float
+    number: int
+    family: str
+    winner: bool
+    value: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreChart:
+    """Everything that a template draws; ``limit_x`` is a budget's edge in pixels, if there is one."""
+
+    frame: Frame
+    marks: Sequence[Mark]
+    best: str
+    baseline_y: float | None
+    limit_x: float | None
+    x_ticks: Sequence[tuple[float, float]]
+    y_ticks: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A finished trial: ``cost`` is what it would use of a budget."""
+
+    number: int
+    family: str
+    score: float
+    cost: float = 0.0
+
+
+def score_chart(trials: Sequence[Scored], baseline: float | None, winner: int) -> ScoreChart | None:
+    """Return the layout of scores over trial numbers, or None while none has a score."""
+    if not trials:
+        return None
+    low, high = widened([*(one.score for one in trials), *([] if baseline is None else [baseline])])
+    last = max(one.number for one in trials)
+    frame = Frame(_LEFT, _RIGHT, _TOP, _BOTTOM, 0.5, last + 0.5, low, high)
+    best: list[Point] = []
+    for one in sorted(trials, key=lambda each: each.number):
+        if best and one.score <= best[-1][1]:
+            continue
+        if best:
+            best.append((one.number, best[-1][1]))
+        best.append((one.number, one.score))
+    best.append((last + 0.5, best[-1][1]))
+    return ScoreChart(
+        frame,
+        [_mark(frame, one, one.number, winner) for one in trials],
+        frame.path(best),
+        None if baseline is None else frame.y(baseline),
+        None,
+        [(frame.x(value), value) for value in ticks(1, last, 8) if value == int(value)],
+        [(frame.y(value), value) for value in ticks(low, high, 5)],
+    )
+
+
+def cost_chart(trials: Sequence[Scored], limit: float, winner: int) -> ScoreChart | None:
+    """Return the layout of scores over costs, with the budget's edge, or None while nothing was measured."""
+    measured = [one for one in trials if one.cost > 0]
+    if not measured:
+        return None
+    low, high = widened([one.score for one in measured])
+    most = max([*(one.cost for one in measured), limit]) * 1.1
+    frame = Frame(_LEFT, _RIGHT, _TOP, _BOTTOM, 0, most, low, high)
+    return ScoreChart(
+        frame,
+        [_mark(frame, one, one.cost, winner) for one in measured],
+        "",
+        None,
+        frame.x(limit) if limit else None,
+        [(frame.x(value), value) for value in ticks(0, most, 5)],
+        [(frame.y(value), value) for value in ticks(low, high, 5)],
+    )
+
+
+def _mark(frame: Frame, one: Scored, at: float, winner: int) -> Mark:
+    won = one.number == winner
+    return Mark(frame.x(at), frame.y(one.score), one.number, one.family, won, one.score, one.cost)
