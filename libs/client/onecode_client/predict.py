@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 from onecode_client.nouns import Noun, part
+from onecode_client.rest import Rest
 from onecode_client.results import Prediction
 from onecode_common.errors import InvalidError
 
@@ -14,7 +16,7 @@ Rows = Sequence[Sequence[Any]] | Sequence[Mapping[str, Any]] | Any
 class Predict(Noun):
     """Predictions by the cloud, through the console, or by any OIP server."""
 
-    def predict(self, model: str, rows: Rows, *, unit: str = "", url: str = "") -> Prediction:
+    def predict(self, model: str, rows: Rows, *, unit: str = "", url: str = "", token: str = "") -> Prediction:
         """Return the outputs for some rows.
 
         Args:
@@ -22,6 +24,7 @@ class Predict(Noun):
             rows: Lists of numbers in the model's order, mappings by column name, or an array or frame of these.
             unit: Who asks, for a sticky assignment; empty lets the server draw.
             url: OIP REST address of a gateway; empty asks the cloud through the console.
+            token: Bearer token for that address, where it wants one.
 
         Raises:
             InvalidError: The rows do not fit the model.
@@ -30,9 +33,13 @@ class Predict(Noun):
         if plain and isinstance(plain[0], Mapping):
             plain = self._in_order(model, plain)
         headers = {"X-OneCode-Unit": unit} if unit else {}
-        path = f"{url.rstrip('/')}/v2/models/{part(model)}/infer" if url else f"/predict/{part(model)}"
-        answer = self._rest.send("POST", path, json=request_of(plain), headers=headers)
-        return read_answer(answer.json())
+        body = request_of(plain)
+        if not url:
+            return read_answer(self._rest.send("POST", f"/predict/{part(model)}", json=body, headers=headers).json())
+        # The console's token is nobody else's business.
+        with closing(Rest(url, token)) as other:
+            path = f"{other.server}/v2/models/{part(model)}/infer"
+            return read_answer(other.send("POST", path, json=body, headers=headers).json())
 
     def _in_order(self, model: str, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
         version = self._rest.get(f"/models/{part(model)}")["version"]

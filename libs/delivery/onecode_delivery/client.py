@@ -54,9 +54,10 @@ class Delivery:
         self._root = root
         self._clock = clock
         self._http = Http(token)
-        self._record = PolicyRecord(directory)
+        self._record = PolicyRecord(directory, segment)
         self._metadata: TrustedMetadata | None = None
         self._lock = threading.RLock()
+        self._fetching = threading.Lock()
         self.store = ModelStore(directory)
         self.store.empty_tmp()
 
@@ -125,7 +126,8 @@ class Delivery:
             ExhaustedError: ``sync.space`` before anything came, or the disk filled up.
         """
         parsed = parse_manifest(manifest)
-        with self._lock:
+        # Not the lock of the metadata: a newer policy must be found while an old version still arrives.
+        with self._fetching:
             missing = [file for file in parsed.files if not self.store.has(file.hex, file.length)]
             self.store.check_space(sum(file.length for file in missing))
             self.store.add(hex_of(parsed.digest), manifest)

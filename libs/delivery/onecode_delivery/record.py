@@ -31,10 +31,10 @@ class Accepted:
 
 
 class PolicyRecord:
-    """One file: a line with generation, digest and time, then the policy; replaced as a whole."""
+    """One file a segment: a line with generation, digest and time, then the policy; replaced as a whole."""
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "accepted"
+    def __init__(self, directory: Path, segment: str) -> None:
+        self._path = directory / f"accepted-{segment}"
 
     def load(self) -> Accepted | None:
         """Return what was accepted last; None on a fresh or damaged record, which is logged."""

@@ -14,8 +14,11 @@ from onecode_common.errors import InvalidError, NotFoundError, OnecodeError, Pre
 from onecode_serving.counters import CounterKey, Counters
 from onecode_serving.domain.assignment import BUCKETS
 from onecode_serving.domain.classification import top_classes
+from onecode_serving.domain.contract import TensorSpec
+from onecode_serving.domain.datatypes import BYTES
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest, Output
 from onecode_serving.domain.routing import Arm, Route, choose
+from onecode_serving.domain.tensors import Array
 from onecode_serving.domain.validation import Limits, check_parameters, feeds_of, unit_of, wanted_of
 from onecode_serving.version import NON_FINITE, ServedVersion
 
@@ -181,10 +184,18 @@ class DataPlane:
             raise InvalidError(message, code="model.unnamed", params={"field": "model_name"})
         check_parameters(request.parameters)
         target = self._target(self._table, request)
-        contract = target.version.contract
-        wanted = wanted_of(request.wanted, contract)
-        feeds = feeds_of(request.inputs, contract, self._limits)
-        deadline = self._deadline(request, started)
+        version = target.version
+        wanted = wanted_of(request.wanted, version.contract)
+        feeds = feeds_of(request.inputs, version.contract, self._limits)
+        arrays = self._run(target, feeds, started, self._deadline(request, started))
+        by_name = dict(zip((spec.name for spec in version.contract.outputs), arrays, strict=True))
+        outputs = tuple(_output(spec, by_name[spec.name], classes) for spec, classes in wanted)
+        return InferenceReply(
+            version.model, version.version, request.request_id, outputs, version.digest, version.release, target.role
+        )
+
+    def _run(self, target: _Target, feeds: Mapping[str, Array], started: float, deadline: float) -> list[Array]:
+        """Run the model in time and count how it went."""
         if self._clock.monotonic() >= deadline:
             raise _too_late("before the model ran")
         try:
@@ -195,17 +206,7 @@ class DataPlane:
             self._count(target, started, error)
             raise
         self._count(target, started, None)
-        by_name = dict(zip((spec.name for spec in contract.outputs), arrays, strict=True))
-        outputs = tuple(
-            Output(spec.name, "BYTES", top_classes(by_name[spec.name], spec, classes))
-            if classes
-            else Output(spec.name, spec.datatype, by_name[spec.name])
-            for spec, classes in wanted
-        )
-        version = target.version
-        return InferenceReply(
-            version.model, version.version, request.request_id, outputs, version.digest, version.release, target.role
-        )
+        return arrays
 
     def _deadline(self, request: InferenceRequest, started: float) -> float:
         deadline = started + DEFAULT_DEADLINE_S if request.deadline is None else request.deadline
@@ -283,6 +284,12 @@ class DataPlane:
 
 def _random_bucket() -> int:
     return int(random.random() * BUCKETS)  # noqa: S311 - a fair draw, no secret
+
+
+def _output(spec: TensorSpec, array: Array, classes: int) -> Output:
+    if classes:
+        return Output(spec.name, BYTES, top_classes(array, spec, classes))
+    return Output(spec.name, spec.datatype, array)
 
 
 def _too_late(when: str) -> UnavailableError:

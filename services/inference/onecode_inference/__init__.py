@@ -1,1 +1,1 @@
-"""."""
+"""The cloud's model server: it follows the signed policy."""

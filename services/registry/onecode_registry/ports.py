@@ -280,6 +280,10 @@ class Signing(Protocol):
         """Return whether it should be signed again by now, long before it expires."""
         ...
 
+    def paths(self, content: bytes) -> list[str]:
+        """Return the target paths of metadata that was checked before."""
+        ...
+
     def check_fleet(self, targets: bytes, fleet: bytes, now: datetime) -> Fleet:
         """Verify metadata of role fleet against the key that targets delegates to.
 

@@ -56,9 +56,13 @@ class DirectoryObjects:
         """Write the object to a new file, checked against its name."""
         digest = hashlib.sha256()
         with path.open("xb") as target:
-            for piece in self.read(hex_digest):
-                digest.update(piece)
-                target.write(piece)
+            try:
+                for piece in self.read(hex_digest):
+                    digest.update(piece)
+                    target.write(piece)
+            except BaseException:
+                path.unlink()
+                raise
         if digest.hexdigest() != hex_digest:
             path.unlink()
             raise self._set_aside(self._path(hex_digest), hex_digest)

@@ -96,9 +96,13 @@ class S3Objects:
         """Write the object to a new file, checked against its name."""
         digest = hashlib.sha256()
         with path.open("xb") as target:
-            for piece in self.read(hex_digest):
-                digest.update(piece)
-                target.write(piece)
+            try:
+                for piece in self.read(hex_digest):
+                    digest.update(piece)
+                    target.write(piece)
+            except BaseException:
+                path.unlink()
+                raise
         if digest.hexdigest() != hex_digest:
             path.unlink()
             raise _damaged(hex_digest)
@@ -121,9 +125,12 @@ class S3Objects:
 
     def list(self) -> Iterator[tuple[str, datetime]]:
         """Yield (hex digest, time of storing) of every object."""
-        for item in self._client.list_objects(self._bucket, prefix=self._prefix, recursive=True):
-            name = str(item.object_name).removeprefix(self._prefix).replace("/", "")
-            yield name, item.last_modified or datetime.now(UTC)
+        try:
+            for item in self._client.list_objects(self._bucket, prefix=self._prefix, recursive=True):
+                name = str(item.object_name).removeprefix(self._prefix).replace("/", "")
+                yield name, item.last_modified or datetime.now(UTC)
+        except (MinioException, urllib3.exceptions.HTTPError) as error:
+            raise _unavailable(error) from error
 
     def _key(self, hex_digest: str) -> str:
         digits = hex_of(hex_digest)

@@ -31,11 +31,16 @@ REVERT = "revert"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the old version did here in its last day (or since this process started)."""
+    """What the old version did here in its last day (or since this process started).
+
+    Attributes:
+        exists: False for a model's first release: then there is nothing to be worse than.
+    """
 
     requests: int = 0
     errors: int = 0
     non_finite: int = 0
+    exists: bool = True
 
     @property
     def p0(self) -> float:
@@ -107,7 +112,7 @@ def judge(observation: Observation, baseline: Baseline, probation_s: float) -> J
         return Judgement(REVERT, "crash", detail=detail)
     if observation.hung >= HANG_LIMIT:
         return Judgement(REVERT, "hang", detail=f"{observation.hung} requests hung")
-    if observation.non_finite >= NON_FINITE_LIMIT and baseline.non_finite == 0:
+    if baseline.exists and observation.non_finite >= NON_FINITE_LIMIT and baseline.non_finite == 0:
         detail = (
             f"{observation.non_finite} non-finite outputs in {observation.requests} requests, the old version had none"
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from onecode_common.errors import InvalidError
 from onecode_serving.domain.contract import Contract, TensorSpec
-from onecode_serving.domain.datatypes import BYTES, FLOATS
+from onecode_serving.domain.datatypes import BYTES
 from onecode_serving.domain.messages import InferenceRequest, Parameter, Tensor, Wanted
 from onecode_serving.domain.tensors import Array, decode, wrong
 
@@ -131,8 +131,3 @@ def unit_of(request: InferenceRequest) -> str | None:
         message = f"the unit has {len(text)} characters: expected at most {MAX_UNIT}"
         raise InvalidError(message, code="unit.too_long", params={"field": "onecode_unit", "expected": MAX_UNIT})
     return text
-
-
-def is_float(spec: TensorSpec) -> bool:
-    """Return whether an output can be non-finite."""
-    return spec.datatype in FLOATS

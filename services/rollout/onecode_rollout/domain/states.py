@@ -61,7 +61,6 @@ TABLE: Mapping[tuple[str, str], str] = {
     ("promoting", "quorum"): "succeeded",
     ("promoting", "hold"): "paused",
     ("promoting", "quorum_late"): "paused",
-    ("promoting", "close"): "succeeded",
     ("promoting", "bad"): "rolling_back",
     ("promoting", "guard"): "rolling_back",
     ("promoting", "pause"): "paused",
@@ -72,7 +71,7 @@ TABLE: Mapping[tuple[str, str], str] = {
     ("rolling_back", "settle_late"): "rollback_incomplete",
     ("rollback_incomplete", "settled"): "rolled_back",
 }
-"""(state, event) -> next state. ``close`` is a forced end of a promotion that waits for stragglers."""
+"""(state, event) -> next state. ``close`` is the forced end of a promotion that was held, with stragglers."""
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "approve": ("approve", "approved"),
@@ -117,10 +116,7 @@ def allowed_commands(state: str) -> tuple[str, ...]:
 
 
 def already(command: str, state: str, reason: str) -> bool:
-    """Whether a command was carried out before, so that its repeat is answered as the first time.
-
-    A forced ``promote`` in ``promoting`` is no repeat: it closes the promotion; the caller asks before.
-    """
+    """Whether a command was carried out before, so that its repeat is answered as the first time."""
     if command == "pause":
         return state == "paused" and reason == "operator"
     return state in _ANSWERED.get(command, frozenset())

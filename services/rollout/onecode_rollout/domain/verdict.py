@@ -144,3 +144,8 @@ def verdict(stable: Sequence[tuple[int, int]], canary: Sequence[tuple[int, int]]
     if len(stable) != len(canary):
         return Verdict("invalid", both + 1)
     return judge(intervals, params)
+
+
+def peak_worse(intervals: Sequence[Sequence[Cell]], params: Params) -> float:
+    """Return the highest evidence for "worse" along the way: what a person accepts who overrides it."""
+    return max((point.worse for point in walk(intervals, params)), default=0.0)

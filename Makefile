@@ -1,0 +1,72 @@
+# Every command of the project. `make` lists them.
+#
+# A fresh clone needs python3.11, make and git; everything else goes into .venv.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+BROWSER := $(VENV)/browser
+SOURCES := libs services edge-agent proto/generate.py tests bench examples
+# Two workers; a file stays on one of them, so that what a module starts is started once.
+PYTEST_ARGS ?= -n 2 --dist loadfile
+
+.PHONY: help setup demo test up lint format proto bench clean
+
+help: ## Print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+setup: $(STAMP) ## Create .venv and install everything into it (once for each pyproject.toml)
+
+demo: $(STAMP) ## Tell the whole story on real sensor data, with a report (about four minutes)
+	$(BIN)/onecode demo
+
+test: $(STAMP) $(BROWSER) ## Run all tests
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+up: $(STAMP) ## Start the platform on this machine and leave it running until Ctrl-C
+	$(BIN)/onecode up
+
+lint: $(STAMP) ## Check format, style, types, arrows and generated code
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy libs services edge-agent proto/generate.py
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/architecture/test_contracts_are_fresh.py
+
+format: $(STAMP) ## Format the code, and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(STAMP) ## Make the Python code of every contract
+	$(BIN)/python proto/generate.py
+
+bench: $(STAMP) ## Measure; prints ratios, keeps results in bench/results
+	@for each in bench/*.py; do [ -e "$$each" ] || continue; echo "== $$each"; $(BIN)/python "$$each" || exit 1; done
+
+clean: ## Remove .venv and everything that was made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install it, or name another with PYTHON=..."; exit 1; }
+	@echo "== creating $(VENV) (once; about two minutes, 2.6 GB)"
+	@$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -e ".[dev]"
+	@touch $@
+
+# Pages are tested in a real browser. Where it cannot be installed those tests say so and are skipped.
+$(BROWSER): $(STAMP)
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "== installing chromium"; \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends chromium; } \
+			|| echo "chromium could not be installed: tests of pages will be skipped"; \
+	else \
+		echo "chromium is missing: tests of pages will be skipped; install it with: apt-get install chromium"; \
+	fi
+	@touch $@

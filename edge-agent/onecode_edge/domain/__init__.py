@@ -1,0 +1,1 @@
+"""The gateway's rules: what to serve, when to switch, when to go back."""

@@ -1,0 +1,174 @@
+"""Show releases: the state in one sentence, the evidence drawn, who is affected, and what an operator may do."""
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from onecode.rollout.v1 import rollout_pb2 as pb
+from starlette.responses import RedirectResponse
+
+from onecode_common.errors import ConflictError, NotFoundError, PreconditionError
+from onecode_console.domain.evidence_chart import Sample, evidence_chart
+from onecode_console.domain.rollout_story import Arm, RolloutFacts, story
+from onecode_console.domain.words import ACTIONS, DECISIONS, OPEN_ROLLOUTS, ROLLOUTS, word
+from onecode_console.pages.desk import Desk
+from onecode_console.pages.phrases import error_text
+from onecode_console.pages.questions import named
+from onecode_console.visit import current_visitor
+
+_PAGE = 50
+_MAX_REASON = 500
+_ATTENTION = ("paused", "awaiting_approval", "rollback_incomplete")
+_FIRST = ("lost", "unreached", "rejected", "rolled_back", "timed_out", "refused")
+
+_METHODS = {
+    "pause": ("PauseRollout", ()),
+    "resume": ("ResumeRollout", ("override",)),
+    "promote": ("PromoteRollout", ("force",)),
+    "rollback": ("RollbackRollout", ()),
+    "abort": ("AbortRollout", ()),
+    "cancel": ("CancelRollout", ()),
+    "approve": ("ApproveRollout", ()),
+}
+
+
+def install(app: FastAPI, desk: Desk) -> None:
+    """Add the list, the page of a rollout, and its buttons."""
+
+    @app.get("/p/{project}/rollouts", name="rollouts")
+    def rollouts(request: Request, after: str = "") -> Response:
+        found = desk.questions.ask("rollout.ListRollouts", page_size=_PAGE, page_token=after)
+        rows = [rollout_row(one) for one in found.rollouts]
+        data = {"nav": "rollouts", "rows": rows, "next": found.next_page_token}
+        return desk.show(request, "rollouts", data)
+
+    @app.get("/p/{project}/rollouts/{rollout_id}", name="rollout")
+    def rollout(request: Request, rollout_id: str) -> Response:
+        return desk.show(request, "rollout", _data(desk, rollout_id), live=True)
+
+    @app.post("/p/{project}/rollouts/{rollout_id}/{action}", name="rollout action")
+    def act(request: Request, rollout_id: str, action: str) -> Response:
+        desk.check_project(request)
+        if action not in _METHODS:
+            message = f"no action {action[:40]!r}"
+            raise NotFoundError(message, code="page.unknown")
+        here = f"/p/{desk.pages.project}/rollouts/{rollout_id}"
+        try:
+            _send(desk, rollout_id, action, request.state.form)
+        except (ConflictError, PreconditionError) as error:
+            # Somebody was faster, or the state has moved on: say so above the present state.
+            data = {**_data(desk, rollout_id), "notice": error_text(error)}
+            return desk.pages.draw(request, "rollout.html", data, 409)
+        return RedirectResponse(here, 303)
+
+
+def _send(desk: Desk, rollout_id: str, action: str, form: dict[str, str]) -> None:
+    method, switches = _METHODS[action]
+    fields: dict[str, Any] = {name: form.get(name) == "yes" for name in switches}
+    if action != "cancel":
+        fields["reason"] = form.get("reason", "").strip()[:_MAX_REASON] or f"{current_visitor().subject}: {action}"
+    desk.questions.ask(f"rollout.{method}", rollout_id=rollout_id, **fields)
+
+
+def _data(desk: Desk, rollout_id: str) -> dict[str, Any]:
+    ask = desk.questions.ask
+    found = desk.questions.together(
+        {
+            "rollout": lambda: ask("rollout.GetRollout", rollout_id=rollout_id).rollout,
+            "told": lambda: ask("rollout.ExplainRollout", rollout_id=rollout_id),
+            "names": desk.questions.names,
+        }
+    )
+    one = found["rollout"]
+    if one is None:
+        one = ask("rollout.GetRollout", rollout_id=rollout_id).rollout
+    return rollout_data(one, found["told"], found["names"] or {})
+
+
+def rollout_row(one: Any) -> dict[str, Any]:
+    """Return a line of the list."""
+    return {
+        "one": one,
+        "word": word(ROLLOUTS, one.state),
+        "attention": one.state in _ATTENTION,
+        "facts": facts_of(one),
+        "segments": ", ".join(one.plan.segments),
+    }
+
+
+def facts_of(one: Any) -> RolloutFacts:
+    """Return what the sentence is made from."""
+    needed = int(one.estimate.requests_to_promote) - one.candidate_count.requests
+    return RolloutFacts(
+        state=one.state,
+        reason=one.reason,
+        step=one.step,
+        steps=tuple(step.share for step in one.plan.steps),
+        by_gateways=one.plan.unit == pb.UNIT_GATEWAY,
+        candidate=_name(one.candidate_release, one.plan.candidate),
+        stable=_name(one.stable_release, one.stable),
+        candidate_arm=Arm(one.candidate_count.requests, one.candidate_count.errors),
+        stable_arm=Arm(one.stable_count.requests, one.stable_count.errors),
+        remaining=max(0, needed) if one.estimate.requests_to_promote else 0,
+    )
+
+
+def _name(release: int, digest: str) -> str:
+    return f"v{release}" if release else digest.removeprefix("sha256:")[:12]
+
+
+def rollout_data(one: Any, told: Any, names: dict[str, str]) -> dict[str, Any]:
+    """Return what the template of a rollout shows."""
+    facts = facts_of(one)
+    samples = [
+        Sample(each.candidate_requests, each.log_e_worse, each.log_e_better, each.log_e_floor, each.step)
+        for each in one.evidence
+    ]
+    members = sorted((_member(each, one.plan.candidate, names) for each in one.members), key=lambda each: each["rank"])
+    decisions = list(told.decisions) if told is not None else []
+    return {
+        "nav": "rollouts",
+        "one": one,
+        "facts": facts,
+        "word": word(ROLLOUTS, one.state),
+        "attention": one.state in _ATTENTION,
+        "open": one.state in OPEN_ROLLOUTS,
+        "sentences": story(facts),
+        "chart": evidence_chart(samples, one.threshold_rollback, one.threshold_promote, one.threshold_floor),
+        "members": members,
+        "on_candidate": sum(each["on_candidate"] for each in members),
+        "may": frozenset(one.next_actions),
+        "steps": [_step(index, each, one) for index, each in enumerate(one.plan.steps)],
+        "decisions": [_decision(each) for each in reversed(decisions)],
+        "told": told is not None,
+    }
+
+
+def _member(each: Any, candidate: str, names: dict[str, str]) -> dict[str, Any]:
+    return {
+        "one": each,
+        "word": word(ACTIONS, each.action),
+        "serves": named(names, each.served_digest) if each.served_digest else "",
+        "on_candidate": bool(each.served_digest) and each.served_digest == candidate,
+        "rank": (each.action not in _FIRST, each.segment, each.source),
+    }
+
+
+def _step(index: int, each: Any, one: Any) -> dict[str, Any]:
+    over = one.state in ("succeeded", "promoting") or index < one.step
+    here = index == one.step and one.state in ("running", "paused")
+    return {
+        "share": each.share / 10_000,
+        "manual": each.manual_gate,
+        "observe": each.min_observe_seconds or one.plan.preset.min_observe_seconds,
+        "mark": "done" if over else "here" if here else "todo",
+    }
+
+
+def _decision(each: Any) -> dict[str, Any]:
+    return {
+        "one": each,
+        "label": DECISIONS.get(each.kind, each.kind),
+        "before": word(ROLLOUTS, each.from_state),
+        "after": word(ROLLOUTS, each.to_state),
+        "by_rule": each.by == "rule",
+    }

@@ -1,0 +1,1 @@
+"""The outside of the service, one thing a file."""

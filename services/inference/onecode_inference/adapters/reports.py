@@ -1,0 +1,56 @@
+"""Send reports over the bus under this source's own subjects, and hear what arrived."""
+
+import threading
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from onecode.edge.v1 import edge_pb2
+from onecode_common.bus import Bus
+from onecode_serving.domain.assignment import shard
+
+
+class BusPublisher:
+    """Reports of one source on ``oc.<tenant>.up.<shard>.<source>.<kind>``."""
+
+    def __init__(self, bus: Bus, tenant: str, source: str) -> None:
+        self._bus = bus
+        self._source = source
+        self._prefix = f"oc.{tenant}.up.{shard(source)}.{source}"
+        self._down = f"oc.{tenant}.dn.{source}.ack"
+        self._wake = f"oc.{tenant}.wake"
+
+    def send(self, kind: str, sequence: int, payload: bytes) -> None:
+        """Hand a report to the broker; the same number is stored once."""
+        self._bus.publish_durable(f"{self._prefix}.{kind}", payload, f"{self._source}:{sequence}", timeout_s=3.0)
+
+    def listen(self, segment: str, arrived: Callable[[list[int]], None], wake: Callable[[], None]) -> None:
+        """Call ``arrived`` with acknowledged numbers and ``wake`` when a policy was published, from the bus thread."""
+
+        def on_ack(_subject: str, payload: bytes) -> None:
+            try:
+                arrived(list(edge_pb2.Acknowledged.FromString(payload).sequences))
+            except DecodeError:
+                return
+
+        self._bus.subscribe(self._down, on_ack)
+        self._bus.subscribe(f"{self._wake}.{segment}", lambda _subject, _payload: wake())
+
+
+class Inbox:
+    """Acknowledged numbers, handed from the bus thread to the reporter."""
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        self._lock = threading.Lock()
+
+    def put(self, numbers: list[int]) -> None:
+        """Add numbers."""
+        with self._lock:
+            self._numbers += numbers
+
+    def take(self) -> list[int]:
+        """Return and forget all numbers."""
+        with self._lock:
+            numbers, self._numbers = self._numbers, []
+            return numbers

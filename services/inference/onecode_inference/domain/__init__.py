@@ -1,0 +1,1 @@
+"""What to serve under a policy, and what to tell of it: pure rules."""

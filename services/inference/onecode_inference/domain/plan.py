@@ -1,0 +1,81 @@
+"""Derive what one model serves now from the policy, from what is loaded here, and from what was found bad here."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from onecode_delivery.policy import ArmRange, ModelPolicy
+from onecode_serving.domain.routing import CANDIDATE, STABLE, Arm, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A version that can answer here."""
+
+    digest: str
+    release: int
+
+
+def target_of(entry: ModelPolicy) -> ArmRange:
+    """Return the arm that an entry is about: the candidate; without one, the stable version."""
+    return next((arm for arm in entry.arms if arm.role == CANDIDATE), stable_of(entry))
+
+
+def stable_of(entry: ModelPolicy) -> ArmRange:
+    """Return the arm of everyone who is not under test; without one, the widest."""
+    widest = max(entry.arms, key=lambda arm: arm.end - arm.start)
+    return next((arm for arm in entry.arms if arm.role == STABLE), widest)
+
+
+def arms_of(entry: ModelPolicy) -> list[ArmRange]:
+    """Return one arm for each digest, the stable one first, so that it is never kept waiting by the other."""
+    found = {arm.digest: arm for arm in reversed(entry.arms)}
+    first = stable_of(entry).digest
+    return sorted(found.values(), key=lambda arm: arm.digest != first)
+
+
+def route_of(
+    entry: ModelPolicy,
+    ready: Collection[str],
+    banned: Collection[str],
+    last_good: Loaded | None,
+    current: Route | None,
+) -> Route | None:
+    """Return the route to serve by, or None while nothing can answer.
+
+    Versions that were found bad here give their share to the stable one; if that is bad too, to the last good one.
+    While a version is still on its way, and while a switch is held, what is served stays.
+
+    Args:
+        entry: The policy's.
+        ready: Digests that are loaded.
+        banned: Digests that failed here.
+        last_good: What was committed here before.
+        current: What is served now.
+    """
+    good = {arm.digest for arm in entry.arms if arm.digest in ready and arm.digest not in banned}
+    waiting = {arm.digest for arm in entry.arms} - good - set(banned)
+    if current is not None and current.digests <= set(ready) - set(banned):
+        held = entry.hold and not good <= current.digests
+        if waiting or held:
+            return current
+    instead = _instead(entry, good, last_good if last_good and last_good.digest in ready else None)
+    if instead is None:
+        return None
+    arms = tuple(
+        Arm(arm.start, arm.end, arm.digest, arm.release, arm.role)
+        if arm.digest in good
+        else Arm(arm.start, arm.end, instead.digest, instead.release, STABLE)
+        for arm in entry.arms
+        if arm.end > arm.start
+    )
+    return Route(entry.name, entry.rollout, entry.revision, entry.unit, entry.salt, arms)
+
+
+def _instead(entry: ModelPolicy, good: Collection[str], last_good: Loaded | None) -> Loaded | None:
+    stable = stable_of(entry)
+    if stable.digest in good:
+        return Loaded(stable.digest, stable.release)
+    if last_good is not None:
+        return last_good
+    other = next((arm for arm in entry.arms if arm.digest in good), None)
+    return Loaded(other.digest, other.release) if other else None

@@ -1,0 +1,120 @@
+"""Put the inference server together from its parts."""
+
+import importlib.metadata
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from onecode.edge.v1 import edge_pb2
+from onecode_common.clock import Clock
+from onecode_common.loops import Loop
+from onecode_common.program import Part
+from onecode_delivery.policy import Policy
+from onecode_inference.actions import Actions
+from onecode_inference.ports import Distribution, Publisher, Sequences, Trial
+from onecode_inference.reconcile import Reconciler
+from onecode_inference.reporter import Reporter, Voice
+from onecode_inference.settings import InferenceSettings
+from onecode_inference.staging import Staging
+from onecode_inference.state import StateFile
+from onecode_serving.counters import Counters
+from onecode_serving.data_plane import DataPlane
+from onecode_serving.domain.validation import Limits
+from onecode_serving.faces.access import Access
+from onecode_serving.faces.grpc_face import GrpcFace
+from onecode_serving.faces.rest_face import RestFace
+
+SOURCE = "cloud"
+"""Under this name the server reports, as a gateway does under its own."""
+
+_TURN_S = 0.25
+
+
+class Ports(NamedTuple):
+    """The outside, opened."""
+
+    distribution: Distribution
+    publisher: Publisher | None
+    sequences: Sequences
+    trial: Trial
+    access: Access
+    clock: Clock
+
+
+class Service(NamedTuple):
+    """The server's parts in order of start, and those that the outside calls."""
+
+    parts: Sequence[Part]
+    reconciler: Reconciler
+    reporter: Reporter
+    plane: DataPlane
+
+
+def build(settings: InferenceSettings, ports: Ports) -> Service:
+    """Return the service; nothing runs before its parts are started."""
+    counters = Counters()
+    limits = Limits(settings.max_rows, settings.max_message_bytes)
+    plane = DataPlane(counters, ports.clock, source=SOURCE, limits=limits)
+    voice = Voice(SOURCE, secrets.token_hex(8), ports.publisher, ports.sequences)
+    reporter = Reporter(voice, counters, lambda: _status(settings, plane, reconciler, reporter), ports.clock)
+    actions = Actions(reporter.tell)
+    staging = Staging(ports.distribution, plane, ports.trial, actions)
+
+    def on_policy(policy: Policy) -> None:
+        counters.set_interval(policy.interval_s)
+        reporter.set_period(policy.report_s)
+
+    state = StateFile(settings.home_dir / "state.json")
+    reconciler = Reconciler(ports.distribution, plane, staging, actions, state, ports.clock, on_policy)
+    parts: list[Part] = [
+        Loop("reconcile", reconciler.turn, idle_s=_TURN_S),
+        Loop("reports", reporter.turn, idle_s=_TURN_S),
+        GrpcFace(plane, ports.access, settings.grpc_address, reuse_port=False, max_message=settings.max_message_bytes),
+        RestFace(plane, ports.access, settings.rest_address, reuse_port=False, max_message=settings.max_message_bytes),
+        _Serving(plane),
+    ]
+    return Service(parts, reconciler, reporter, plane)
+
+
+class _Serving:
+    """Makes the process ready only when its models answer."""
+
+    name = "models"
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+
+    def start(self) -> None:
+        """Do nothing: the reconcile loop loads models."""
+
+    def stop(self) -> None:
+        """Say so before the faces stop."""
+        self._plane.announce({}, "stopping")
+
+    def ready(self) -> str | None:
+        """Return why models do not answer yet, or None."""
+        return self._plane.ready()
+
+
+def _status(
+    settings: InferenceSettings, plane: DataPlane, reconciler: Reconciler, reporter: Reporter
+) -> edge_pb2.Status:
+    return edge_pb2.Status(
+        generation=reconciler.generation,
+        serving=plane.serving(),
+        health=plane.ready() or "ok",
+        outbox=reporter.waiting(),
+        rss_bytes=_rss_bytes(),
+        agent_version=importlib.metadata.version("onecode"),
+        facts={"onnxruntime": importlib.metadata.version("onnxruntime"), "sync": reconciler.trouble or "ok"},
+        http_url=f"http://{settings.rest_address}",
+        grpc_address=settings.grpc_address,
+    )
+
+
+def _rss_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    except (OSError, ValueError, IndexError):
+        return 0

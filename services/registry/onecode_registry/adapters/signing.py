@@ -1,0 +1,231 @@
+"""Sign TUF metadata: whoever serves or relays it can neither forge it, roll it back, freeze it nor mix it.
+
+Keys lie in one folder, a file each with mode 0600. The root key is needed at the first start and when keys
+change; between, an operator may keep it elsewhere.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from onecode_common.errors import InvalidError
+from onecode_common.keys import load_key, load_or_create_key
+from securesystemslib.signer import CryptoSigner, SSlibKey
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization import DeserializationError
+from tuf.api.serialization.json import JSONSerializer
+
+from onecode_registry.ports import Fleet, Target
+
+MODELS, FLEET = "models", "fleet"
+
+LIFETIMES: Mapping[str, timedelta] = {
+    "root": timedelta(days=365),
+    "targets": timedelta(days=90),
+    MODELS: timedelta(days=90),
+    "snapshot": timedelta(days=7),
+    "timestamp": timedelta(hours=24),
+}
+"""How long each role's metadata is believed."""
+
+_RENEW_AT: Mapping[str, timedelta] = {
+    "root": timedelta(days=60),
+    "targets": timedelta(days=30),
+    MODELS: timedelta(days=30),
+    "snapshot": timedelta(days=3, hours=12),
+    "timestamp": timedelta(hours=23),
+}
+"""A role is signed again when less than this is left of its life."""
+
+_DAILY = ("targets", MODELS, "snapshot", "timestamp")
+_PATHS = {MODELS: ["models/*/*/*"], FLEET: ["fleet/*/*"]}
+_MAX_FLEET_BYTES = 8 << 20
+_SERIALIZER = JSONSerializer(compact=True)
+_T = TypeVar("_T", bound=Signed)
+
+
+class FileSigning:
+    """See :class:`onecode_registry.ports.Signing`.
+
+    Args:
+        folder: Where the keys lie; made when it is missing.
+        fleet_public_key: PEM of the key that signs policies.
+
+    Raises:
+        InvalidError: The PEM is no Ed25519 public key.
+    """
+
+    def __init__(self, folder: Path, fleet_public_key: bytes) -> None:
+        self._folder = folder
+        self._fleet = _public_key(fleet_public_key)
+
+    def first(self, now: datetime) -> dict[str, bytes]:
+        """Make keys where there are none, and return version 1 of everything."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for role in LIFETIMES:
+            load_or_create_key(self._key_file(role))
+        signers = {role: self._signer(role) for role in LIFETIMES}
+        root = Root(expires=_until("root", now), consistent_snapshot=True)
+        for role in ("root", "targets", "snapshot", "timestamp"):
+            root.add_key(signers[role].public_key, role)
+        models_key = signers[MODELS].public_key
+        roles = {name: DelegatedRole(name, [], 1, terminating=True, paths=paths) for name, paths in _PATHS.items()}
+        targets = Targets(expires=_until("targets", now), delegations=Delegations({}, roles))
+        targets.add_key(models_key, MODELS)
+        targets.add_key(self._fleet, FLEET)
+        snapshot = Snapshot(
+            expires=_until("snapshot", now), meta={"targets.json": MetaFile(1), f"{MODELS}.json": MetaFile(1)}
+        )
+        return {
+            "root": self._signed("root", Metadata(root)),
+            "targets": self._signed("targets", Metadata(targets)),
+            MODELS: self._signed(MODELS, Metadata(Targets(expires=_until(MODELS, now)))),
+            "snapshot": self._signed("snapshot", Metadata(snapshot)),
+            "timestamp": self._signed("timestamp", Metadata(Timestamp(expires=_until("timestamp", now)))),
+        }
+
+    def require_keys(self) -> None:
+        """Refuse to go on without the keys that every day needs."""
+        for role in _DAILY:
+            load_key(self._key_file(role))
+
+    def models(self, current: bytes, add: Sequence[Target], remove: Sequence[str], now: datetime) -> bytes:
+        """Return the next version of the list of models."""
+        metadata = _read(current, Targets)
+        for path in remove:
+            metadata.signed.targets.pop(path, None)
+        for target in add:
+            metadata.signed.targets[target.path] = TargetFile(
+                target.length,
+                {"sha256": target.hex_digest},
+                target.path,
+                {"custom": {"name": target.name, "release": target.release, "digest": f"sha256:{target.hex_digest}"}},
+            )
+        return self._next(MODELS, metadata, now)
+
+    def renewed(self, role: str, current: bytes, now: datetime) -> bytes:
+        """Return the next version with the same content, valid from now."""
+        return self._next(role, Metadata[Signed].from_bytes(current), now)
+
+    def delegating(self, targets: bytes, now: datetime) -> bytes | None:
+        """Return the next version of targets that trusts the fleet key in use; None if it does already."""
+        metadata = _read(targets, Targets)
+        trusted = metadata.signed.get_delegated_role(FLEET).keyids
+        if trusted == [self._fleet.keyid]:
+            return None
+        for keyid in list(trusted):
+            metadata.signed.revoke_key(keyid, FLEET)
+        metadata.signed.add_key(self._fleet, FLEET)
+        return self._next("targets", metadata, now)
+
+    def snapshot(self, current: bytes, versions: Mapping[str, int], now: datetime) -> bytes:
+        """Return the next snapshot."""
+        metadata = _read(current, Snapshot)
+        for role, version in versions.items():
+            metadata.signed.meta[f"{role}.json"] = MetaFile(version)
+        return self._next("snapshot", metadata, now)
+
+    def timestamp(self, current: bytes, snapshot: bytes, now: datetime) -> bytes:
+        """Return the next timestamp."""
+        metadata = _read(current, Timestamp)
+        metadata.signed.snapshot_meta = MetaFile(self.version(snapshot))
+        return self._next("timestamp", metadata, now)
+
+    def version(self, content: bytes) -> int:
+        """Return the version of any metadata."""
+        return int(Metadata[Signed].from_bytes(content).signed.version)
+
+    def is_due(self, role: str, content: bytes, now: datetime) -> bool:
+        """Return whether it should be signed again by now; a root whose key is elsewhere never is."""
+        if role == "root" and not self._key_file(role).exists():
+            return False
+        return bool(Metadata[Signed].from_bytes(content).signed.expires - now < _RENEW_AT[role])
+
+    def paths(self, content: bytes) -> list[str]:
+        """Return the target paths of metadata that was checked before."""
+        return sorted(_read(content, Targets).signed.targets)
+
+    def check_fleet(self, targets: bytes, fleet: bytes, now: datetime) -> Fleet:
+        """Verify metadata of role fleet against the key that targets delegates to."""
+        if len(fleet) > _MAX_FLEET_BYTES:
+            raise _refused("policy.metadata", f"it has {len(fleet)} bytes, at most {_MAX_FLEET_BYTES} are read")
+        try:
+            metadata = Metadata[Targets].from_bytes(fleet)
+        except (DeserializationError, RecursionError) as error:
+            raise _refused("policy.metadata", f"it is no TUF metadata: {str(error)[:120]}") from error
+        if not isinstance(metadata.signed, Targets):
+            raise _refused("policy.metadata", f"it is of type {metadata.signed.type}, expected targets")
+        try:
+            _read(targets, Targets).verify_delegate(FLEET, metadata)
+        except RepositoryError as error:
+            raise _refused("policy.signature", "it is not signed by the key of role fleet") from error
+        if metadata.signed.is_expired(now):
+            raise _refused("policy.expired", f"it expired at {metadata.signed.expires.isoformat()}")
+        if metadata.signed.delegations is not None:
+            raise _refused("policy.metadata", "it delegates, which role fleet may not")
+        return Fleet(metadata.signed.version, {path: _pinned(path, one) for path, one in sorted(metadata.signed.targets.items())})
+
+    def _key_file(self, role: str) -> Path:
+        return self._folder / f"{role}.key"
+
+    def _signer(self, role: str) -> CryptoSigner:
+        return CryptoSigner(load_key(self._key_file(role)))
+
+    def _next(self, role: str, metadata: Metadata[_T], now: datetime) -> bytes:
+        metadata.signed.version += 1
+        metadata.signed.expires = _until(role, now)
+        return self._signed(role, metadata)
+
+    def _signed(self, role: str, metadata: Metadata[_T]) -> bytes:
+        metadata.sign(self._signer(role))
+        return metadata.to_bytes(_SERIALIZER)
+
+
+def _read(content: bytes, kind: type[_T]) -> Metadata[_T]:
+    metadata = Metadata[_T].from_bytes(content)
+    if not isinstance(metadata.signed, kind):
+        message = f"stored metadata is {metadata.signed.type}, expected {kind.__name__}"
+        raise TypeError(message)
+    return metadata
+
+
+def _until(role: str, now: datetime) -> datetime:
+    return now.replace(microsecond=0) + LIFETIMES[role]
+
+
+def _public_key(pem: bytes) -> SSlibKey:
+    try:
+        key = load_pem_public_key(pem)
+    except ValueError as error:
+        message = "the fleet's public key is not a PEM key"
+        raise InvalidError(message, code="key.format") from error
+    if not isinstance(key, Ed25519PublicKey):
+        message = "the fleet's public key is not an Ed25519 key"
+        raise InvalidError(message, code="key.format")
+    return SSlibKey.from_crypto(key)
+
+
+def _pinned(path: str, target: TargetFile) -> tuple[str, int]:
+    hex_digest = target.hashes.get("sha256", "")
+    if not hex_digest:
+        raise _refused("policy.metadata", f"{path[:120]!r} has no SHA-256")
+    return hex_digest, target.length
+
+
+def _refused(code: str, text: str) -> InvalidError:
+    return InvalidError(f"the fleet metadata cannot be published: {text}", code=code)

@@ -1,0 +1,117 @@
+"""Change signed metadata: a list, then the snapshot that names its version, then the timestamp, all or nothing."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from onecode_common.errors import UnavailableError
+
+from onecode_registry.domain.version import Version, manifest_path
+from onecode_registry.ports import Ports, Target, Unit
+
+_log = logging.getLogger(__name__)
+_KEPT = timedelta(hours=24)
+"""A client that began with an old timestamp may still ask for what that one names."""
+
+
+class SignedMetadata:
+    """The TUF repository. Every method but :meth:`begin` and :meth:`refresh` joins a running transaction
+    in which the caller has taken its turn.
+    """
+
+    def __init__(self, ports: Ports) -> None:
+        self._records = ports.records
+        self._signing = ports.signing
+        self._clock = ports.clock
+
+    def begin(self) -> bytes:
+        """Make the repository where there is none, trust the fleet key in use, and return the root.
+
+        Raises:
+            InvalidError: A key that every day needs is missing.
+        """
+        now = self._clock.now()
+        with self._records.transaction() as unit:
+            unit.turn()
+            root = unit.trust.current("root")
+            if root is None:
+                for role, content in self._signing.first(now).items():
+                    unit.trust.put(role, 1, content, now)
+                unit.audit("service:registry", "trust.create", "root", "version 1")
+                return self._required(unit, "root")
+            self._signing.require_keys()
+            targets = self._signing.delegating(self._required(unit, "targets"), now)
+            if targets is not None:
+                _log.info("the key that signs policies has changed: what it signed before no longer counts")
+                self._publish(unit, {"targets": targets}, now)
+                unit.audit("service:registry", "trust.delegate", "fleet", "another key")
+        self.refresh()
+        return root
+
+    def refresh(self) -> None:
+        """Sign again what will expire, and forget what was replaced a day ago."""
+        now = self._clock.now()
+        with self._records.transaction() as unit:
+            unit.turn()
+            renewed = {}
+            for role in ("root", "targets", "models"):
+                current = self._required(unit, role)
+                if self._signing.is_due(role, current, now):
+                    renewed[role] = self._signing.renewed(role, current, now)
+            root = renewed.pop("root", None)
+            if root is not None:
+                unit.trust.put("root", self._signing.version(root), root, now)
+            due = [
+                role
+                for role in ("snapshot", "timestamp")
+                if self._signing.is_due(role, self._required(unit, role), now)
+            ]
+            if renewed or "snapshot" in due:
+                self._publish(unit, renewed, now)
+            elif due:
+                self._stamp(unit, self._required(unit, "snapshot"), now)
+            unit.trust.prune(now - _KEPT)
+
+    def add(self, unit: Unit, version: Version) -> None:
+        """Sign a version's manifest as a target."""
+        target = Target(
+            path=manifest_path(version.model, version.release),
+            hex_digest=version.digest.removeprefix("sha256:"),
+            length=len(version.manifest.encode()),
+            name=version.model,
+            release=version.release,
+        )
+        now = self._clock.now()
+        models = self._signing.models(self._required(unit, "models"), [target], [], now)
+        self._publish(unit, {"models": models}, now)
+
+    def remove(self, unit: Unit, version: Version) -> None:
+        """Take a version out of the signed list."""
+        now = self._clock.now()
+        path = manifest_path(version.model, version.release)
+        models = self._signing.models(self._required(unit, "models"), [], [path], now)
+        self._publish(unit, {"models": models}, now)
+
+    def publish_fleet(self, unit: Unit, fleet: bytes) -> None:
+        """Take over metadata of role fleet that was checked before."""
+        self._publish(unit, {"fleet": fleet}, self._clock.now())
+
+    def _publish(self, unit: Unit, changed: Mapping[str, bytes], now: datetime) -> None:
+        versions = {}
+        for role, content in changed.items():
+            versions[role] = self._signing.version(content)
+            unit.trust.put(role, versions[role], content, now)
+        snapshot = self._signing.snapshot(self._required(unit, "snapshot"), versions, now)
+        unit.trust.put("snapshot", self._signing.version(snapshot), snapshot, now)
+        self._stamp(unit, snapshot, now)
+
+    def _stamp(self, unit: Unit, snapshot: bytes, now: datetime) -> None:
+        timestamp = self._signing.timestamp(self._required(unit, "timestamp"), snapshot, now)
+        unit.trust.put("timestamp", self._signing.version(timestamp), timestamp, now)
+
+    def _required(self, unit: Unit, role: str) -> bytes:
+        content = unit.trust.current(role)
+        if content is None:
+            message = f"there is no signed metadata of role {role} yet: try again"
+            raise UnavailableError(message, code="trust.missing", params={"role": role})
+        return content

