@@ -3,7 +3,7 @@
 import hashlib
 import time
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,12 @@ class Data(Noun):
         return self.commit(sent.upload_id, name, options=options)
 
     def send(
-        self, path: Path | str, *, upload_id: str = "", on_progress: OnProgress | None = None, part_bytes: int = PART_BYTES
+        self,
+        path: Path | str,
+        *,
+        upload_id: str = "",
+        on_progress: OnProgress | None = None,
+        part_bytes: int = PART_BYTES,
     ) -> Upload:
         """Send a file's bytes; after a cut it goes on at the offset that the server names.
 
@@ -82,7 +87,9 @@ class Data(Noun):
 
     def preview(self, upload_id: str, *, options: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Return what would be committed: options chosen, schema, first rows, findings."""
-        answer: dict[str, Any] = self._rest.post(f"/uploads/{part(upload_id)}/preview", {"options": dict(options or {})})
+        answer: dict[str, Any] = self._rest.post(
+            f"/uploads/{part(upload_id)}/preview", {"options": dict(options or {})}
+        )
         return answer
 
     def commit(self, upload_id: str, name: str, *, options: Mapping[str, Any] | None = None) -> DatasetVersion:
@@ -90,7 +97,7 @@ class Data(Noun):
         body = {"dataset": name, "options": dict(options or {})}
         return DatasetVersion.read(self._rest.post(f"/uploads/{part(upload_id)}/commit", body)["version"])
 
-    def list(self) -> "list[Mapping[str, Any]]":
+    def list(self) -> Sequence[Mapping[str, Any]]:
         """Return all data sets with their newest version."""
         return [*self._pages("/datasets", "datasets")]
 
@@ -100,7 +107,7 @@ class Data(Noun):
             return DatasetVersion.read(self._rest.get(f"/dataset-versions/{part(name)}")["version"])
         return DatasetVersion.read(self._rest.get(f"/datasets/{part(name)}")["version"])
 
-    def versions(self, name: str) -> "list[DatasetVersion]":
+    def versions(self, name: str) -> Sequence[DatasetVersion]:
         """Return all versions of a data set."""
         return [DatasetVersion.read(one) for one in self._rest.get(f"/datasets/{part(name)}")["versions"]]
 
@@ -133,9 +140,7 @@ class Data(Noun):
         answer = self._rest.send("POST", "/uploads", headers=headers)
         return str(answer.headers["location"]).rstrip("/").rsplit("/", 1)[-1]
 
-    def _send_parts(
-        self, file: Path, length: int, upload_id: str, on_progress: OnProgress, part_bytes: int
-    ) -> None:
+    def _send_parts(self, file: Path, length: int, upload_id: str, on_progress: OnProgress, part_bytes: int) -> None:
         offset, cuts = self._offset(upload_id, length), 0
         on_progress(offset, length)
         with file.open("rb") as content:

@@ -1,5 +1,7 @@
 """Segments and gateways: who is out there, and who may come in."""
 
+from collections.abc import Sequence
+
 from onecode_client.nouns import Noun, part
 from onecode_client.results import Gateway, NewGateway, Segment
 
@@ -19,7 +21,7 @@ class Segments(Noun):
         """
         return Segment.read(self._rest.post("/segments", {"name": name, "approvals": approvals})["segment"])
 
-    def list(self) -> "list[Segment]":
+    def list(self) -> Sequence[Segment]:
         """Return all segments."""
         return [Segment.read(one) for one in self._rest.get("/segments").get("segments", [])]
 
@@ -41,7 +43,7 @@ class Gateways(Noun):
         body = {"name": name, "segment": segment, "accept": accept}
         return NewGateway.read(self._rest.post("/gateways", body, again=False))
 
-    def list(self, *, segment: str | None = None) -> "list[Gateway]":
+    def list(self, *, segment: str | None = None) -> Sequence[Gateway]:
         """Return all gateways, or those of a segment."""
         return [Gateway.read(one) for one in self._rest.get("/gateways", segment=segment).get("gateways", [])]
 

@@ -1,7 +1,7 @@
 """Models and their versions: find, import, name, delete."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ _VERSION_OF = "from:"
 class Models(Noun):
     """Model versions, found by release number, digest or alias."""
 
-    def list(self) -> "list[Mapping[str, Any]]":
+    def list(self) -> Sequence[Mapping[str, Any]]:
         """Return all models with their newest version and aliases."""
         return list(self._rest.get("/models").get("models", []))
 
@@ -41,9 +41,7 @@ class Models(Noun):
         message = f"model {model} has no version {release!r}: give a release number, an alias or a digest"
         raise InvalidError(message, code="client.version", params={"model": model, "version": release})
 
-    def import_onnx(
-        self, path: Path | str, model: str, *, golden: Path | str, request_id: str = ""
-    ) -> ModelVersion:
+    def import_onnx(self, path: Path | str, model: str, *, golden: Path | str, request_id: str = "") -> ModelVersion:
         """Import a foreign ONNX file.
 
         Args:

@@ -77,8 +77,8 @@ def request_of(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
         data = [_number(row[index]) for row in rows for index in numbers]
         inputs.append({"name": "features", "datatype": "FP32", "shape": [len(rows), len(numbers)], "data": data})
     if texts:
-        data = ["" if row[index] is None else str(row[index]) for row in rows for index in texts]
-        inputs.append({"name": "categories", "datatype": "BYTES", "shape": [len(rows), len(texts)], "data": data})
+        words = ["" if row[index] is None else str(row[index]) for row in rows for index in texts]
+        inputs.append({"name": "categories", "datatype": "BYTES", "shape": [len(rows), len(texts)], "data": words})
     return {"inputs": inputs}
 
 

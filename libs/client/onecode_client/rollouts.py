@@ -47,9 +47,7 @@ def make_plan(
 class Rollouts(Noun):
     """Gray releases."""
 
-    def plan(
-        self, plan: Plan, *, requests_per_second: float = 1.0, error_rate: float = 0.001
-    ) -> Mapping[str, Any]:
+    def plan(self, plan: Plan, *, requests_per_second: float = 1.0, error_rate: float = 0.001) -> Mapping[str, Any]:
         """Return what a plan would need at this traffic; nothing is started."""
         body = {"plan": dict(plan), "requests_per_second": requests_per_second, "error_rate": error_rate}
         answer: dict[str, Any] = self._rest.post("/rollouts/plan", body)
@@ -73,11 +71,11 @@ class Rollouts(Noun):
         """Return a rollout."""
         return Rollout.read(self._rest.get(f"/rollouts/{part(rollout_id)}")["rollout"])
 
-    def list(self, *, model: str | None = None) -> "list[Rollout]":
+    def list(self, *, model: str | None = None) -> Sequence[Rollout]:
         """Return all rollouts, newest first, or those of a model."""
         return [Rollout.read(one) for one in self._pages("/rollouts", "rollouts", model=model)]
 
-    def explain(self, rollout_id: str) -> "list[Decision]":
+    def explain(self, rollout_id: str) -> Sequence[Decision]:
         """Return every decision, replayed from the stored counters."""
         answer = self._rest.get(f"/rollouts/{part(rollout_id)}/explain")
         return [Decision.read(one) for one in answer.get("decisions", [])]

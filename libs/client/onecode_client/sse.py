@@ -27,7 +27,8 @@ def frames(lines: Iterable[str]) -> Iterator[Frame]:
     Raises:
         OnecodeError: An event does not hold a JSON object.
     """
-    name, number, data = "message", "", []
+    name, number = "message", ""
+    data: list[str] = []
     for line in lines:
         if not line:
             if data:

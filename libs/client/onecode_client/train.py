@@ -1,6 +1,6 @@
 """Training runs: from a data-set version and a recipe to a proven model version."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from onecode_client.nouns import Noun, part, wait_until
@@ -20,9 +20,7 @@ class Train(Noun):
         body = {"recipe": _recipe(recipe), "dataset_version": dataset_version}
         return list(self._rest.post("/recipes/validate", body).get("problems", []))
 
-    def start(
-        self, recipe: str | Mapping[str, Any], *, data: str, model: str = "", run_id: str = ""
-    ) -> Run:
+    def start(self, recipe: str | Mapping[str, Any], *, data: str, model: str = "", run_id: str = "") -> Run:
         """Start a run.
 
         Args:
@@ -45,7 +43,7 @@ class Train(Noun):
         """Return a run."""
         return Run.read(self._rest.get(f"/runs/{part(run_id)}")["run"])
 
-    def list(self) -> "list[Run]":
+    def list(self) -> Sequence[Run]:
         """Return all runs, newest first."""
         return [Run.read(one) for one in self._pages("/runs", "runs")]
 

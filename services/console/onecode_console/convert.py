@@ -7,10 +7,10 @@ their names. Reading refuses what it does not know and names the path and the va
 import base64
 import binascii
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -71,7 +71,7 @@ def from_json(document: Any, message: Message, path: str = "") -> None:
     for name, value in document.items():
         here = f"{path}.{name}" if path else name
         if name not in fields:
-            raise _unknown(here, message.DESCRIPTOR)
+            raise _unknown(here, fields)
         if value is not None:
             _set(message, fields[name], value, here)
 
@@ -132,7 +132,7 @@ def _scalar(field: FieldDescriptor, value: Any, path: str) -> Any:
     expected, accepts = _PLAIN[field.type]
     if type(value) is not accepts:
         raise _wrong(path, value, expected)
-    return _decoded(value, path) if field.type == FieldDescriptor.TYPE_BYTES else value
+    return _decoded(str(value), path) if field.type == FieldDescriptor.TYPE_BYTES else value
 
 
 _PLAIN: Mapping[int, tuple[str, type]] = {
@@ -155,8 +155,8 @@ def _wrong(path: str, value: object, expected: str) -> InvalidError:
     return InvalidError(message, code="request.invalid", params={"field": path, "value": shown})
 
 
-def _unknown(path: str, descriptor: Descriptor) -> InvalidError:
-    known = ", ".join(sorted(descriptor.fields_by_name))
+def _unknown(path: str, names: Iterable[str]) -> InvalidError:
+    known = ", ".join(sorted(names))
     shown = ascii(path)[1 : _SHOWN + 1].rstrip("'")
     message = f"{shown} is unknown here: known are {known}"
     return InvalidError(message, code="request.unknown_field", params={"field": shown})

@@ -9,7 +9,6 @@ from onecode.ingestion.v1 import ingestion_pb2 as ingestion
 from onecode.registry.v1 import registry_pb2 as registry
 from onecode.rollout.v1 import rollout_pb2 as rollout
 from onecode.training.v1 import training_pb2 as training
-
 from onecode_common.errors import OnecodeError
 from onecode_console.ports import Peers
 
@@ -43,9 +42,7 @@ class Health:
         with ThreadPoolExecutor(max_workers=len(self._questions)) as pool:
             asked = {name: pool.submit(copy_context().run, ask) for name, ask in self._questions.items()}
         reasons = {name: future.result() for name, future in asked.items()}
-        return [
-            {"name": name, "ready": reason is None, "reason": reason or ""} for name, reason in reasons.items()
-        ]
+        return [{"name": name, "ready": reason is None, "reason": reason or ""} for name, reason in reasons.items()]
 
     @staticmethod
     def _ask(peers: Peers, method: str, request: Any) -> Callable[[], str | None]:

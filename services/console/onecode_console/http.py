@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
@@ -78,8 +78,10 @@ def make_app(inside: Inside) -> FastAPI:
     install_events(app, inside.streams, inside.identity, inside.peers, inside.project)
     install_openapi(app, inside.peers, inside.version)
     desk = Desk(inside.pages, Questions(inside.peers, inside.project), inside.health)
+    project = APIRouter(prefix="/p/{project}", dependencies=[Depends(desk.check_project)])
     for page in (overview, datasets, runs, models, rollouts, gateways):
-        page.install(app, desk)
+        page.install(project, desk)
+    app.include_router(project)
     entry.install(app, desk, inside.identity, inside.origins)
     _install_static(app, inside.pages.assets)
     _install_refusals(app, inside.pages)

@@ -74,9 +74,7 @@ def build(ports: Ports, choices: Choices) -> Service:
         lambda: faces.inference.refuses("/v2/health/ready", _HEALTH_S),
         ports.bus_away,
     )
-    pages = Pages(
-        Assets(), ports.clock, choices.project, choices.language, secure=choices.origins.secure
-    )
+    pages = Pages(Assets(), ports.clock, choices.project, choices.language, secure=choices.origins.secure)
     inside = Inside(
         identity,
         choices.origins,
@@ -90,5 +88,3 @@ def build(ports: Ports, choices: Choices) -> Service:
         choices.version,
     )
     return Service(streams, HttpServer(make_face(inside, make_app(inside)), choices.http_address), inside)
-
-

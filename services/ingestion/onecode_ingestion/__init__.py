@@ -1,1 +1,1 @@
-"""."""
+"""Own data sets: take uploads, say what is in them, and keep them as immutable versions."""

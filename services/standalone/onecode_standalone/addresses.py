@@ -105,7 +105,7 @@ class Addresses:
 
     def inside_url(self, port: int) -> str:
         """Return the URL by which the platform's own processes reach a public face."""
-        wild = self.settings.listen in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        wild = self.settings.listen in ("0.0.0.0", "::")
         return f"http://{LOOPBACK if wild else self.settings.listen}:{port}"
 
     def registry_inside_url(self) -> str:
@@ -116,10 +116,9 @@ class Addresses:
         """Return every port that is wanted, in the order of the process table."""
         base, settings = "--port-base", self.settings
         found = [Listener(LOOPBACK, self.nats_port, "nats", base)]
-        for service in ("registry", "ingestion", "training", "rollout"):
-            found.append(Listener(LOOPBACK, self._port(service, _GRPC), service, base))
-        for service in SERVICES:
-            found.append(Listener(LOOPBACK, self._port(service, _OPS), service, base))
+        asked = ("registry", "ingestion", "training", "rollout")
+        found += [Listener(LOOPBACK, self._port(service, _GRPC), service, base) for service in asked]
+        found += [Listener(LOOPBACK, self._port(service, _OPS), service, base) for service in SERVICES]
         found += [
             Listener(settings.listen, self._port("registry", _HTTP), "registry", base),
             Listener(LOOPBACK, self._port("registry", _MLFLOW), "registry", base),
@@ -158,5 +157,5 @@ class Addresses:
         return self.settings.port_base + _FIRST_BLOCK * (SERVICES.index(service) + 1) + offset
 
     def _public_host(self) -> str:
-        wild = self.settings.listen in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound
+        wild = self.settings.listen in ("0.0.0.0", "::")
         return socket.gethostname() if wild else self.settings.listen

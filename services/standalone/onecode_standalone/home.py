@@ -114,7 +114,9 @@ class Home:
         version = self.root / "VERSION"
         if not version.exists():
             # A log may lie there: that of the very program that starts the platform.
-            strangers = sorted(path.name for path in self.root.iterdir() if path.name != "lock" and path.suffix != ".log")
+            strangers = sorted(
+                path.name for path in self.root.iterdir() if path.name != "lock" and path.suffix != ".log"
+            )
             if strangers:
                 message = f"{self.root} is not a home of OneCode: it holds {strangers[0]!r}"
                 hint = "choose an empty or a new folder with --home"

@@ -34,14 +34,14 @@ class Process(NamedTuple):
 def processes() -> list[Process]:
     """Return all processes that run; zombies run no more."""
     found = []
-    for entry in os.listdir(_PROC):
-        if not entry.isdigit():
+    for entry in _PROC.iterdir():
+        if not entry.name.isdigit():
             continue
         with suppress(OSError, ValueError, IndexError):
             # The name in brackets may hold anything, so the fields are counted from the last bracket.
-            fields = (_PROC / entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
             if fields[0] not in "ZX":
-                found.append(Process(int(entry), int(fields[1]), int(fields[3])))
+                found.append(Process(int(entry.name), int(fields[1]), int(fields[3])))
     return found
 
 

@@ -6,7 +6,8 @@ One thread turns: it notices ends, starts what is due, kills what does not stop.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from onecode_common.clock import Clock
 from onecode_common.errors import NotFoundError, OnecodeError, PreconditionError, UnavailableError
@@ -55,6 +56,7 @@ class Supervisor:
         self._changed = threading.Condition(threading.RLock())
         self._ending = threading.Event()
         self._ended = threading.Event()
+        self._look = threading.Event()
         self._threads = [
             threading.Thread(target=self._turns, name="supervisor", daemon=True),
             threading.Thread(target=self._probes, name="probes", daemon=True),
@@ -94,13 +96,14 @@ class Supervisor:
         """
         child = self._child(name)
         with self._changed:
-            before = child.state
+            before, sessions = child.state, _sessions([child])
             child.hold()
             self._notify(child, before)
             if not self._changed.wait_for(lambda: child.state == "held", _COMMAND_S):
                 message = f"{name} did not stop within {_COMMAND_S:.0f} s"
                 raise UnavailableError(message, code="up.stuck")
-            kill_family(str(self.home.root), name)
+        # Its descendants too, also those that have nothing but their session to be known by.
+        kill_family(str(self.home.root), name, sessions)
 
     def release(self, name: str) -> None:
         """Start a process that was stopped; one that runs is left alone.
@@ -124,7 +127,10 @@ class Supervisor:
     def stop_all(self, limit_s: float = STOP_ALL_S) -> None:
         """End everything in reverse order of need; when this returns nothing of the home runs."""
         self._ending.set()
+        self._look.set()
         end = self._clock.monotonic() + limit_s
+        with self._changed:
+            sessions = _sessions(self.children.values())
         for wave in stop_waves(self._entries):
             members = [self.children[name] for name in wave]
             with self._changed:
@@ -132,13 +138,15 @@ class Supervisor:
                     before = child.state
                     child.hold(max(0.0, min(STOP_S, end - self._clock.monotonic())))
                     self._notify(child, before)
-                self._changed.wait_for(lambda members=members: all(one.state == "held" for one in members), STOP_S + 1)
-        kill_family(str(self.home.root))
+                self._changed.wait_for(partial(_all_held, members), STOP_S + 1)
+        kill_family(str(self.home.root), roots=sessions)
         self.keeper.dismiss()
 
     def hurry(self) -> None:
         """Kill everything now; :meth:`stop_all` returns soon after."""
-        kill_family(str(self.home.root))
+        with self._changed:
+            sessions = _sessions(self.children.values())
+        kill_family(str(self.home.root), roots=sessions)
 
     def _child(self, name: str) -> Child:
         if self._ending.is_set():
@@ -150,22 +158,19 @@ class Supervisor:
 
     def _turns(self) -> None:
         turn = 0
-        while not self._all_held():
+        while not (self._ending.is_set() and _all_held(self.children.values())):
             with self._changed:
                 for child in self.children.values():
                     before = child.state
                     self._turn(child)
                     self._notify(child, before)
             turn += 1
+            self.keeper.check()
             if turn % _HOUSEKEEPING_TURNS == 0:
-                self.keeper.check()
                 for name in self.children:
                     trim(self.home.log(name))
             self._ended.wait(_TURN_S)
         self._ended.set()
-
-    def _all_held(self) -> bool:
-        return self._ending.is_set() and all(child.state == "held" for child in self.children.values())
 
     def _turn(self, child: Child) -> None:
         child.poll(self.keeper)
@@ -207,10 +212,21 @@ class Supervisor:
                     before = child.state
                     if child.pid == pid and child.probed(reason):
                         self._notify(child, before)
-            self._ending.wait(_PROBE_READY_S if self.state == "ready" else _PROBE_STARTING_S)
+            self._look.wait(_PROBE_READY_S if self.state == "ready" else _PROBE_STARTING_S)
+            self._look.clear()
 
     def _notify(self, child: Child, before: str) -> None:
         if child.state != before:
             _log.debug("%s: %s -> %s %s", child.name, before, child.state, child.reason)
             self._on_change(child)
+            if child.state == "starting":
+                self._look.set()
         self._changed.notify_all()
+
+
+def _all_held(children: Iterable[Child]) -> bool:
+    return all(child.state == "held" for child in children)
+
+
+def _sessions(children: Iterable[Child]) -> list[int]:
+    return [child.pid for child in children if child.pid is not None]

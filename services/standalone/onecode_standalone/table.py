@@ -126,7 +126,7 @@ def _common(home: Home, addresses: Addresses, service: str) -> dict[str, str]:
     }
     if service in ("registry", "ingestion", "training", "rollout"):
         values["GRPC_ADDRESS"] = addresses.grpc(service)
-    if service not in ("inference",):
+    if service != "inference":
         values["DATABASE_URL"] = f"sqlite:///{home.folder(service) / f'{service}.db'}"
     return values
 

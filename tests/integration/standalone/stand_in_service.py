@@ -23,11 +23,11 @@ def main() -> None:
     if mode == "deaf":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if mode == "grandchildren":
-        subprocess.Popen(NEW_SESSION)  # noqa: S603
-        subprocess.Popen(SLEEP, env={"PATH": os.environ["PATH"]})  # noqa: S603
+        subprocess.Popen(NEW_SESSION)
+        subprocess.Popen(SLEEP, env={"PATH": os.environ["PATH"]})
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.send_response(503 if mode == "never" else 200)
             self.end_headers()
             self.wfile.write(b'{"ready": false, "reason": "not today"}' if mode == "never" else b"{}")

@@ -29,7 +29,12 @@ def provisioned(root: Path, **settings: int) -> Home:
 
 
 def secrets_of(home: Home) -> dict[str, bytes]:
-    names = [*(home.root / "keys").iterdir(), *(home.root / "nkeys").iterdir(), home.api_token_file, home.ray_token_file]
+    names = [
+        *(home.root / "keys").iterdir(),
+        *(home.root / "nkeys").iterdir(),
+        home.api_token_file,
+        home.ray_token_file,
+    ]
     return {path.name: path.read_bytes() for path in names}
 
 

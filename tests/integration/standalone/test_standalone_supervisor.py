@@ -53,7 +53,7 @@ def test_a_process_that_dies_is_started_again(stand_in: Start) -> None:
 
 def test_a_process_waits_for_what_it_needs(stand_in: Start) -> None:
     platform = stand_in({"never": {"mode": "never"}, "after": {"needs": ["never"]}})
-    platform.wait(lambda: (platform.home / "control.sock").exists(), "the control socket")
+    platform.wait((platform.home / "control.sock").exists, "the control socket")
     platform.wait_state("never", "starting")
     platform.wait(lambda: platform.entry("never")["reason"] == "not today", "the reason")
     assert platform.entry("after")["state"] == "waiting"
@@ -83,7 +83,7 @@ def test_a_process_that_does_not_listen_is_killed(stand_in: Start) -> None:
 
 def test_a_process_that_cannot_start_says_why_and_is_tried_again(stand_in: Start) -> None:
     platform = stand_in({"ill": {"mode": "dies"}})
-    platform.wait(lambda: (platform.home / "control.sock").exists(), "the control socket")
+    platform.wait((platform.home / "control.sock").exists, "the control socket")
     platform.wait(lambda: platform.entry("ill")["restarts"] >= 2, "two deaths")
     assert platform.entry("ill")["last_exit"] == "exit status 3"
     platform.terminate()

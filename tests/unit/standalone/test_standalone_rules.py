@@ -60,7 +60,7 @@ def test_a_need_that_is_not_in_the_table_is_no_need() -> None:
 
 
 def test_every_listener_of_a_platform_has_a_port_of_its_own() -> None:
-    listeners = Addresses(UpSettings(HOME, gateways=50)).listeners()
+    listeners = Addresses(UpSettings(HOME, gateways=40)).listeners()
     assert len({listener.port for listener in listeners}) == len(listeners)
 
 
@@ -75,7 +75,7 @@ def test_everything_but_public_faces_listens_on_loopback() -> None:
     [
         ({"port_base": 80}, "--port-base"),
         ({"port_base": 65_500}, "--port-base"),
-        ({"gateways": 51}, "--gateways"),
+        ({"gateways": 41}, "--gateways"),
         ({"gateways": -1}, "--gateways"),
         ({"console_port": 8000}, "--oip-rest-port"),
         ({"edge_port": 7450}, "--edge-port"),
@@ -113,10 +113,4 @@ def test_a_gateway_has_no_right_on_streams_and_none_on_other_gateways() -> None:
 
 def test_the_shard_of_a_known_gateway_never_changes() -> None:
     """Pinned, because a gateway in the field computes it too."""
-    assert [shard("gw-1"), shard("gw-2"), shard("cloud")] == [shard_by_hand(g) for g in ("gw-1", "gw-2", "cloud")]
-
-
-def shard_by_hand(source: str) -> int:
-    import hashlib
-
-    return int(hashlib.sha256(b"shard\x00" + source.encode()).hexdigest()[:16], 16) % 16
+    assert [shard("gw-1"), shard("gw-2"), shard("cloud")] == [3, 1, 11]

@@ -82,7 +82,7 @@ def version(output: Annotated[Format, typer.Option("--output", "-o", help="How t
 @reported
 def completion(shell: Annotated[str, typer.Argument(help="bash, zsh, fish or powershell.")]) -> None:
     """Print the completion script of a shell; put it where your shell reads such scripts."""
-    from typer.completion import get_completion_script  # noqa: PLC0415
+    from typer._completion_shared import get_completion_script  # noqa: PLC0415
 
     if shell not in ("bash", "zsh", "fish", "powershell"):
         message = f"there is no completion for {shell!r}: use bash, zsh, fish or powershell"

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 OutputOption = Annotated[Format, typer.Option("--output", "-o", help="How to print the answer.")]
 WaitOption = Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")]
-TimeoutOption = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait; then exit 8, the work goes on.")]
+TimeoutOption = Annotated[
+    float | None, typer.Option("--timeout", help="Seconds to wait; then exit 8, the work goes on.")
+]
 ReasonOption = Annotated[str, typer.Option(help="Kept in the decision log.")]
 SettingsOption = Annotated[
     list[str] | None, typer.Option("--set", help="NAME=VALUE of the preset, for example min_observe_seconds=60.")

@@ -28,7 +28,9 @@ app = typer.Typer(no_args_is_help=True)
 
 RolloutArgument = Annotated[str, typer.Argument(help="Rollout id.")]
 ModelOption = Annotated[str, typer.Option("--model", help="MODEL:VERSION, by release number, alias or digest.")]
-SegmentOption = Annotated[list[str] | None, typer.Option("--segment", help="Where; may be given again. Default: cloud.")]
+SegmentOption = Annotated[
+    list[str] | None, typer.Option("--segment", help="Where; may be given again. Default: cloud.")
+]
 SharesOption = Annotated[str, typer.Option(help="Percent of the unit that see it, step by step.")]
 UnitOption = Annotated[str, typer.Option(help="request, key or gateway.")]
 FileOption = Annotated[Path | None, typer.Option("--file", "-f", help="A whole plan, YAML or JSON.")]

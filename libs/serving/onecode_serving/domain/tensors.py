@@ -15,6 +15,7 @@ from onecode_serving.domain.messages import Tensor
 Array = npt.NDArray[Any]
 _LENGTH = 4
 _MAX_DEPTH = 16
+_QUOTED = ("datatype", "name")
 
 
 def decode(tensor: Tensor, spec: TensorSpec, max_elements: int, *, finite: bool = True) -> Array:
@@ -45,7 +46,8 @@ def decode(tensor: Tensor, spec: TensorSpec, max_elements: int, *, finite: bool 
 
 def wrong(name: str, what: str, expected: object, got: object) -> InvalidError:
     """Return the refusal of an input: which, what was expected, what came."""
-    text = repr(got)[:120] if isinstance(got, str) else str(got)[:120]
+    # What the caller wrote is quoted; what was found by us is not.
+    text = (repr(got) if what in _QUOTED else str(got))[:120]
     message = f"input {name[:80]!r}: expected {what} {str(expected)[:200]}, got {text}"
     params = {"field": name[:80], "expected": str(expected)[:200], "got": text}
     return InvalidError(message, code=f"input.{what.split(' ', 1)[0]}", params=params)

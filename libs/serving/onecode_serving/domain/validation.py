@@ -97,6 +97,21 @@ def wanted_of(wanted: tuple[Wanted, ...], contract: Contract) -> list[tuple[Tens
     return list(chosen.values())
 
 
+def wanted_output(name: str, parameters: Mapping[str, Parameter]) -> Wanted:
+    """Return an output that is asked for, with the number of its top classes if those are wanted.
+
+    Raises:
+        InvalidError: ``classification`` is not a whole number above 0.
+    """
+    classes = parameters.get("classification")
+    if classes is None:
+        return Wanted(name)
+    if type(classes) is not int or classes <= 0:
+        message = f"output {name[:80]!r}: parameter classification: expected a whole number above 0, got {classes!r}"
+        raise InvalidError(message, code="output.classification", params={"field": name[:80], "got": classes})
+    return Wanted(name, classes)
+
+
 def check_parameters(parameters: Mapping[str, Parameter]) -> None:
     """Refuse reserved parameters that are unknown or of the wrong type; all others pass.
 

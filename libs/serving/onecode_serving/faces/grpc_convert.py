@@ -8,13 +8,13 @@ from google.protobuf.message import DecodeError
 from onecode.oip.v2 import open_inference_pb2 as pb
 from onecode_common.errors import InvalidError
 from onecode_serving.domain.contract import TensorSpec
-from onecode_serving.domain.messages import InferenceReply, InferenceRequest, Parameter, Tensor, Wanted
+from onecode_serving.domain.messages import InferenceReply, InferenceRequest, Parameter, Tensor
 from onecode_serving.domain.tensors import encode_raw
+from onecode_serving.domain.validation import wanted_output
 from onecode_serving.faces.server_facts import PLATFORM
 from onecode_serving.version import ServedVersion
 
 _M = TypeVar("_M", pb.ModelInferRequest, pb.ModelMetadataRequest, pb.ModelReadyRequest)
-_CLASSIFICATION = "classification"
 
 
 def request_from_wire(body: bytes, unit: str | None, deadline: float) -> InferenceRequest:
@@ -29,7 +29,7 @@ def request_from_wire(body: bytes, unit: str | None, deadline: float) -> Inferen
         version=message.model_version,
         request_id=message.id,
         inputs=_inputs(message),
-        wanted=tuple(_wanted(item) for item in message.outputs),
+        wanted=tuple(wanted_output(item.name, _parameters(item.parameters)) for item in message.outputs),
         parameters=_parameters(message.parameters),
         unit=unit,
         deadline=deadline,
@@ -105,17 +105,6 @@ def _typed(item: pb.ModelInferRequest.InferInputTensor) -> Tensor:
         return Tensor(item.name, item.datatype, shape)
     field, values = filled[0]
     return Tensor(item.name, item.datatype, shape, values=values, field=field.name, fields=len(filled))
-
-
-def _wanted(item: pb.ModelInferRequest.InferRequestedOutputTensor) -> Wanted:
-    parameter = item.parameters.get(_CLASSIFICATION) if item.parameters else None
-    if parameter is None:
-        return Wanted(item.name)
-    classes = parameter.int64_param if parameter.HasField("int64_param") else 0
-    if classes <= 0:
-        text = f"output {item.name[:80]!r}: parameter classification: expected an int64 above 0"
-        raise InvalidError(text, code="output.classification", params={"field": item.name[:80]})
-    return Wanted(item.name, classes)
 
 
 def _parameters(parameters: Mapping[str, pb.InferParameter]) -> dict[str, Parameter]:

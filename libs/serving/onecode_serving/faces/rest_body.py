@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from onecode_common.errors import ExhaustedError, InvalidError
-from onecode_serving.domain.messages import InferenceRequest, Parameter, Tensor, Wanted
+from onecode_serving.domain.messages import InferenceRequest, Parameter, Tensor
+from onecode_serving.domain.validation import wanted_output
 
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _MAX_DEPTH = 24
@@ -62,7 +63,7 @@ def request_from_body(
         version=version,
         request_id=_text(document, "id"),
         inputs=_inputs(_list(document, "inputs"), memoryview(body)[split:]),
-        wanted=tuple(_wanted(item) for item in _list(document, "outputs")),
+        wanted=tuple(wanted_output(_text(item, "name"), _parameters(item)) for item in _list(document, "outputs")),
         parameters=_parameters(document),
         unit=unit,
         deadline=deadline,
@@ -153,15 +154,6 @@ def _shape(entry: dict[str, Any], name: str) -> tuple[int, ...]:
         message = f"input {name[:80]!r}: expected shape as a list of whole numbers, got {str(shape)[:80]}"
         raise InvalidError(message, code="input.shape", params={"field": name[:80], "got": str(shape)[:80]})
     return tuple(shape)
-
-
-def _wanted(entry: dict[str, Any]) -> Wanted:
-    name = _text(entry, "name")
-    classes = _parameters(entry).get("classification", 0)
-    if type(classes) is not int or classes < 0 or ("classification" in _parameters(entry) and classes == 0):
-        message = f"output {name[:80]!r}: parameter classification: expected a whole number above 0, got {classes!r}"
-        raise InvalidError(message, code="output.classification", params={"field": name[:80]})
-    return Wanted(name, classes)
 
 
 def _parameters(entry: dict[str, Any]) -> dict[str, Parameter]:

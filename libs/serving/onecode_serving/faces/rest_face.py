@@ -21,6 +21,7 @@ from onecode_serving.faces.server_facts import EXTENSIONS, MAX_MESSAGE, SERVER_N
 _log = logging.getLogger(__name__)
 _BODY_S = 30.0
 _INLINE_BYTES = 64 << 10
+_DRAINED_BYTES = 64 << 20
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -100,26 +101,33 @@ class RestApp:
         return await asyncio.to_thread(run)
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        if int(headers.get("content-length") or 0) > self._max_message:
+        if int(headers.get("content-length") or 0) > _DRAINED_BYTES:
             raise too_large(self._max_message)
-        pieces: list[bytes] = []
-        size = 0
         try:
             async with asyncio.timeout(_BODY_S):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        text = "the caller went away"
-                        raise UnavailableError(text, code="body.cut")
-                    pieces.append(message.get("body", b""))
-                    size += len(pieces[-1])
-                    if size > self._max_message:
-                        raise too_large(self._max_message)
-                    if not message.get("more_body"):
-                        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                return await self._read(receive)
         except TimeoutError as error:
             text = f"the body did not arrive within {_BODY_S:.0f} s"
             raise UnavailableError(text, code=DEADLINE) from error
+
+    async def _read(self, receive: Receive) -> bytes:
+        pieces: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                text = "the caller went away"
+                raise UnavailableError(text, code="body.cut")
+            piece, more = message.get("body", b""), message.get("more_body", False)
+            size += len(piece)
+            if size <= self._max_message:
+                pieces.append(piece)
+            elif size > _DRAINED_BYTES:
+                break
+        if size > self._max_message:
+            # Read to its end and thrown away: a caller that is still sending would not see the refusal.
+            raise too_large(self._max_message)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class RestFace:

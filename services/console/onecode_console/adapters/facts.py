@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Mapping
 
 from google.protobuf.message import DecodeError
-from onecode.events.v1 import events_pb2 as events
 
+from onecode.events.v1 import events_pb2 as events
 from onecode_common.bus import Bus
 from onecode_common.loops import Loop
 from onecode_console.convert import to_json
@@ -61,7 +61,7 @@ class Facts:
         """Pass one fact on to listeners; one that cannot be read is dropped."""
         envelope = _envelope(payload)
         body = envelope.WhichOneof("body") if envelope is not None else None
-        if envelope is None or body not in _TOPICS:
+        if envelope is None or body is None or body not in _TOPICS:
             return
         kind, field = _TOPICS[body]
         fact = getattr(envelope, body)

@@ -8,11 +8,11 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+
 from onecode.ingestion.v1 import ingestion_pb2, ingestion_pb2_grpc
 from onecode.registry.v1 import registry_pb2, registry_pb2_grpc
 from onecode.rollout.v1 import rollout_pb2, rollout_pb2_grpc
 from onecode.training.v1 import training_pb2, training_pb2_grpc
-
 from onecode_common.clock import Clock
 from onecode_common.rpc import Peer, connect
 from onecode_common.tokens import INSIDE_AUDIENCE, LIFETIMES, PRINCIPAL, TokenIssuer

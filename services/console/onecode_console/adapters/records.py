@@ -117,9 +117,7 @@ class RecordedCopies:
         """Store the copies; known ones are skipped."""
         with self._database.transaction() as connection:
             ids = [copy.event_id for copy in copies]
-            known = set(
-                connection.execute(select(_copies.c.event_id).where(_copies.c.event_id.in_(ids))).scalars()
-            )
+            known = set(connection.execute(select(_copies.c.event_id).where(_copies.c.event_id.in_(ids))).scalars())
             for copy in copies:
                 if copy.event_id not in known:
                     known.add(copy.event_id)
@@ -133,6 +131,4 @@ class RecordedCopies:
             query = query.where(_copies.c.number < before)
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()
-        return [
-            (row.number, AuditCopy(**{name: getattr(row, name) for name in AuditCopy.__slots__})) for row in rows
-        ]
+        return [(row.number, AuditCopy(**{name: getattr(row, name) for name in AuditCopy.__slots__})) for row in rows]

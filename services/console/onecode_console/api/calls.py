@@ -43,9 +43,7 @@ _PAGE = ("page_size", "page_token")
 
 CALLS: tuple[Call, ...] = (
     Call("GET", "/uploads/{upload_id}", "ingestion", "GetUpload"),
-    Call(
-        "POST", "/uploads/{upload_id}/preview", "ingestion", "PreviewUpload", body=("options",), timeout_s=_LONG_S
-    ),
+    Call("POST", "/uploads/{upload_id}/preview", "ingestion", "PreviewUpload", body=("options",), timeout_s=_LONG_S),
     Call(
         "POST",
         "/uploads/{upload_id}/commit",
@@ -104,9 +102,7 @@ CALLS: tuple[Call, ...] = (
         body=("plan", "requests_per_second", "error_rate"),
         required=("plan",),
     ),
-    Call(
-        "POST", "/rollouts", "rollout", "CreateRollout", body=("rollout_id", "plan"), required=("rollout_id", "plan")
-    ),
+    Call("POST", "/rollouts", "rollout", "CreateRollout", body=("rollout_id", "plan"), required=("rollout_id", "plan")),
     Call("GET", "/rollouts", "rollout", "ListRollouts", query=("model", *_PAGE)),
     Call("GET", "/rollouts/{rollout_id}", "rollout", "GetRollout"),
     Call("GET", "/rollouts/{rollout_id}/explain", "rollout", "ExplainRollout"),

@@ -6,10 +6,10 @@ from contextvars import copy_context
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
+
 from onecode.ingestion.v1 import ingestion_pb2 as ingestion
 from onecode.registry.v1 import registry_pb2 as registry
 from onecode.training.v1 import training_pb2 as training
-
 from onecode_common.errors import InvalidError
 from onecode_console.api.relay import PREFIX, Document, answer, take_fields
 from onecode_console.convert import from_json, to_json

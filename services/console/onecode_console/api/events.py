@@ -7,9 +7,9 @@ from contextvars import copy_context
 from typing import Any
 
 from fastapi import FastAPI, Request
-from onecode.training.v1 import training_pb2 as training
 from starlette.responses import StreamingResponse
 
+from onecode.training.v1 import training_pb2 as training
 from onecode_common.errors import InvalidError, OnecodeError
 from onecode_console.api.relay import PREFIX
 from onecode_console.convert import to_json
@@ -33,16 +33,14 @@ def install_events(app: FastAPI, streams: Streams, identity: Identity, peers: Pe
         if len(topics) > _MAX_TOPICS:
             message = f"query parameter topics has {len(topics)} characters, at most {_MAX_TOPICS} are taken"
             raise InvalidError(message, code="request.invalid", params={"field": "topics"})
-        after, visitor = _last_event(request, "last-event-id"), current_visitor()
+        after, visitor = _place(request), current_visitor()
         facts = streams.facts(after, parse_topics(topics), lambda: identity.still_alive(visitor))
         return _stream(streams, facts)
 
     @app.get(f"{PREFIX}/runs/{{run_id}}/progress", tags=["training"], summary="Progress of a run (server-sent events)")
     def progress(request: Request, run_id: str) -> StreamingResponse:
         visitor = current_visitor()
-        after = _last_event(request, "last-event-id")
-        if after is None:
-            after = _number(request.query_params.get("after", "0"), "after")
+        after = _place(request) or 0
         peers.call("training", "GetRun", training.GetRunRequest(project=project, run_id=run_id))
         wanted = training.WatchRunRequest(project=project, run_id=run_id, after_sequence=after)
         begin = copy_context()
@@ -119,9 +117,10 @@ def _progress_frames(answer: Any) -> list[bytes]:
     return frames
 
 
-def _last_event(request: Request, header: str) -> int | None:
-    text = request.headers.get(header, "")
-    return _number(text, header) if text else None
+def _place(request: Request) -> int | None:
+    """Return where to go on: what a browser sends by itself, or what a program puts into the query."""
+    header, query = request.headers.get("last-event-id", ""), request.query_params.get("after", "")
+    return _number(header or query, "after") if header or query else None
 
 
 def _number(text: str, name: str) -> int:

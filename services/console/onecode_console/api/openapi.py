@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
 from onecode_console.api.calls import CALLS, Call
 from onecode_console.api.relay import PREFIX, answer
@@ -71,7 +71,12 @@ def _describe(operation: dict[str, Any], call: Call, peers: Peers, schemas: dict
     request = peers.request_class(call.service, call.rpc).DESCRIPTOR
     response = peers.response_class(call.service, call.rpc).DESCRIPTOR
     operation["parameters"] = [
-        {"name": name, "in": place, "required": place == "path", "schema": _field(request.fields_by_name[name], schemas)}
+        {
+            "name": name,
+            "in": place,
+            "required": place == "path",
+            "schema": _field(request.fields_by_name[name], schemas),
+        }
         for place, names in (("path", call.parameters), ("query", call.query))
         for name in names
     ]
@@ -83,7 +88,7 @@ def _describe(operation: dict[str, Any], call: Call, peers: Peers, schemas: dict
     operation["responses"]["200"] = {"description": "Done", "content": {"application/json": {"schema": schema}}}
 
 
-def _message(descriptor: Descriptor, schemas: dict[str, Any]) -> dict[str, Any]:
+def _message(descriptor: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     name = descriptor.full_name
     if name not in schemas:
         schemas[name] = {}

@@ -103,14 +103,14 @@ class Seen:
     reason: str = ""
 
 
-def needs(
-    rollouts: Sequence[Seen], runs: Sequence[Seen], stale: Sequence[Seen], away: Sequence[Text]
-) -> list[Need]:
+def needs(rollouts: Sequence[Seen], runs: Sequence[Seen], stale: Sequence[Seen], away: Sequence[Text]) -> list[Need]:
     """Return what needs a person, worst first."""
     found = [Need(text("%(service)s does not answer.", service=service), "#services", "bad") for service in away]
     for one in rollouts:
         if one.state == "paused":
-            found.append(Need(text("Release %(name)s is paused and needs a decision.", name=one.name), one.page, "warn"))
+            found.append(
+                Need(text("Release %(name)s is paused and needs a decision.", name=one.name), one.page, "warn")
+            )
         elif one.state == "awaiting_approval":
             found.append(Need(text("Release %(name)s waits for approval.", name=one.name), one.page, "warn"))
         elif one.state == "rollback_incomplete":

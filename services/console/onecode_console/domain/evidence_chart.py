@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from onecode_console.domain.charts import Frame, Point, thin, ticks
 from onecode_console.domain.texts import N_
 
-WIDTH, HEIGHT = 920, 340
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 906, 22, 296
+SIZES = ((920, 340), (360, 280))
+"""Width and height of the drawing on wide and on narrow screens; the page shows one of them."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 24, 44
+"""Room for the scales around the plot, in pixels."""
+
+_LABEL = 15
 _MOST_POINTS = 600
 _MOST_ROWS = 200
 _FLOOR = -3.0
@@ -52,6 +57,7 @@ class Threshold:
     label: str
     css: str
     y: float
+    text_y: float
     odds: str
 
 
@@ -89,33 +95,40 @@ def odds(log_odds: float) -> str:
     return f"{shown} : 1" if log_odds >= 0 else f"1 : {shown}"
 
 
-def evidence_chart(samples: Sequence[Sample], rollback: float, promote: float, floor: float) -> EvidenceChart | None:
-    """Return the layout, or None while there is nothing to draw.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Log odds at which the rollout goes back (rollback) or on (promote, floor); 0 = not used."""
 
-    Args:
-        samples: In order of time.
-        rollback: Log odds at which the rollout goes back; promote, floor: at which it goes on; 0 = not used.
-    """
-    if not samples:
-        return None
-    top = max([rollback, promote, floor, 1.0, *(max(one.worse, one.better, one.floor) for one in samples)])
+    rollback: float
+    promote: float
+    floor: float
+
+
+def evidence_charts(samples: Sequence[Sample], limits: Limits) -> list[tuple[tuple[int, int], EvidenceChart]]:
+    """Return the layout for each screen size with that size; nothing while there is nothing to draw."""
+    return [(size, evidence_chart(samples, limits, size)) for size in SIZES] if samples else []
+
+
+def evidence_chart(samples: Sequence[Sample], limits: Limits, size: tuple[int, int]) -> EvidenceChart:
+    """Return the layout of at least one sample, in order of time."""
+    limit = max(limits.rollback, limits.promote, limits.floor, 1.0)
+    top = max(limit, *(max(one.worse, one.better, one.floor) for one in samples))
     # The highest limit and a little above it; a process may run far beyond, which says no more.
-    high = min(top, max(rollback, promote, floor, 1.0) * 1.6) * _AIR
-    frame = Frame(_LEFT, _RIGHT, _TOP, _BOTTOM, 0, max(1, samples[-1].requests), _FLOOR, high)
+    high = min(top, limit * 1.6) * _AIR
+    width, height = size
+    frame = Frame(_LEFT, width - _RIGHT, _TOP, height - _BOTTOM, 0, max(1, samples[-1].requests), _FLOOR, high)
     lines = [
         _line(frame, N_("Worse than in use"), "worse", [(one.requests, one.worse) for one in samples]),
         _line(frame, N_("Good enough by comparison"), "better", [(one.requests, one.better) for one in samples]),
     ]
-    if floor:
-        lines.append(
-            _line(frame, N_("Good enough by itself"), "floor", [(one.requests, one.floor) for one in samples])
-        )
+    if limits.floor:
+        lines.append(_line(frame, N_("Good enough by itself"), "floor", [(one.requests, one.floor) for one in samples]))
     return EvidenceChart(
         frame,
         lines,
-        _thresholds(frame, rollback, promote, floor),
+        _thresholds(frame, limits),
         _bands(frame, samples),
-        [(frame.x(value), int(value)) for value in ticks(0, frame.high_x, 6) if value == int(value)],
+        [(frame.x(value), int(value)) for value in ticks(0, frame.high_x, width // 150 + 1) if value == int(value)],
         [(frame.y(value), odds(value)) for value in _y_values(high)],
         samples[-_MOST_ROWS:],
         max(0, len(samples) - _MOST_ROWS),
@@ -136,15 +149,21 @@ def _line(frame: Frame, label: str, css: str, points: list[Point]) -> Line:
     return Line(label, css, frame.path(drawn), odds(y), (frame.x(x), frame.y(y)))
 
 
-def _thresholds(frame: Frame, rollback: float, promote: float, floor: float) -> list[Threshold]:
-    limits = []
-    if rollback:
-        limits.append(Threshold(N_("Roll back at %(odds)s"), "worse", frame.y(rollback), odds(rollback)))
-    if promote:
-        limits.append(Threshold(N_("Promote at %(odds)s"), "better", frame.y(promote), odds(promote)))
-    if floor and not math.isclose(floor, promote):
-        limits.append(Threshold(N_("Promote by itself at %(odds)s"), "floor", frame.y(floor), odds(floor)))
-    return limits
+def _thresholds(frame: Frame, limits: Limits) -> list[Threshold]:
+    wanted = [
+        (N_("Roll back at %(odds)s"), "worse", limits.rollback),
+        (N_("Promote at %(odds)s"), "better", limits.promote),
+    ]
+    if not math.isclose(limits.floor, limits.promote):
+        wanted.append((N_("Promote by itself at %(odds)s"), "floor", limits.floor))
+    drawn: list[Threshold] = []
+    for label, css, value in sorted(wanted, key=lambda each: -each[2]):
+        if value:
+            y = frame.y(value)
+            # A name stands above its line, or below where the name of the line before would be covered.
+            taken = any(abs(y - 5 - before.text_y) < _LABEL for before in drawn)
+            drawn.append(Threshold(label, css, y, y + _LABEL - 2 if taken else y - 5, odds(value)))
+    return drawn
 
 
 def _bands(frame: Frame, samples: Sequence[Sample]) -> list[Band]:

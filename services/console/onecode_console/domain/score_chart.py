@@ -5,8 +5,13 @@ from dataclasses import dataclass
 
 from onecode_console.domain.charts import Frame, Point, ticks, widened
 
-WIDTH, HEIGHT = 640, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 626, 16, 240
+SIZES = ((640, 280), (340, 260))
+"""Width and height of the drawing on wide and on narrow screens; the page shows one of them."""
+
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 20, 40
+"""Room for the scales around the plot, in pixels."""
+
+Sized = list[tuple[tuple[int, int], "ScoreChart"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,26 @@ class Scored:
     cost: float = 0.0
 
 
-def score_chart(trials: Sequence[Scored], baseline: float | None, winner: int) -> ScoreChart | None:
-    """Return the layout of scores over trial numbers, or None while none has a score."""
-    if not trials:
-        return None
+def score_charts(trials: Sequence[Scored], baseline: float | None, winner: int) -> Sized:
+    """Return the layout of scores over trial numbers for each screen size; nothing while none has a score."""
+    return [(size, _score_chart(trials, baseline, winner, size)) for size in SIZES] if trials else []
+
+
+def cost_charts(trials: Sequence[Scored], limit: float, winner: int) -> Sized:
+    """Return the layout of scores over costs, with the budget's edge; nothing while nothing was measured."""
+    measured = [one for one in trials if one.cost > 0]
+    return [(size, _cost_chart(measured, limit, winner, size)) for size in SIZES] if measured else []
+
+
+def _frame(size: tuple[int, int], across: tuple[float, float], up: tuple[float, float]) -> Frame:
+    width, height = size
+    return Frame(_LEFT, width - _RIGHT, _TOP, height - _BOTTOM, *across, *up)
+
+
+def _score_chart(trials: Sequence[Scored], baseline: float | None, winner: int, size: tuple[int, int]) -> ScoreChart:
     low, high = widened([*(one.score for one in trials), *([] if baseline is None else [baseline])])
     last = max(one.number for one in trials)
-    frame = Frame(_LEFT, _RIGHT, _TOP, _BOTTOM, 0.5, last + 0.5, low, high)
+    frame = _frame(size, (0.5, last + 0.5), (low, high))
     best: list[Point] = []
     for one in sorted(trials, key=lambda each: each.number):
         if best and one.score <= best[-1][1]:
@@ -71,14 +89,10 @@ def score_chart(trials: Sequence[Scored], baseline: float | None, winner: int) -
     )
 
 
-def cost_chart(trials: Sequence[Scored], limit: float, winner: int) -> ScoreChart | None:
-    """Return the layout of scores over costs, with the budget's edge, or None while nothing was measured."""
-    measured = [one for one in trials if one.cost > 0]
-    if not measured:
-        return None
+def _cost_chart(measured: Sequence[Scored], limit: float, winner: int, size: tuple[int, int]) -> ScoreChart:
     low, high = widened([one.score for one in measured])
     most = max([*(one.cost for one in measured), limit]) * 1.1
-    frame = Frame(_LEFT, _RIGHT, _TOP, _BOTTOM, 0, most, low, high)
+    frame = _frame(size, (0, most), (low, high))
     return ScoreChart(
         frame,
         [_mark(frame, one, one.cost, winner) for one in measured],

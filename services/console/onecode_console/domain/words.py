@@ -47,9 +47,7 @@ ROLLOUTS: Mapping[str, Word] = {
     "canceled": Word(N_("Canceled"), "■", "dark"),
 }
 
-OPEN_ROLLOUTS = frozenset(
-    {"draft", "awaiting_approval", "scheduled", "running", "paused", "promoting", "rolling_back"}
-)
+OPEN_ROLLOUTS = frozenset({"draft", "awaiting_approval", "scheduled", "running", "paused", "promoting", "rolling_back"})
 """States in which something may still change by itself."""
 
 RUNS: Mapping[str, Word] = {

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from onecode.ingestion.v1 import ingestion_pb2 as ingestion
+from fastapi import APIRouter, Request, Response
 
+from onecode.ingestion.v1 import ingestion_pb2 as ingestion
 from onecode_common.errors import InvalidError
 from onecode_console.domain.charts import histogram
 from onecode_console.domain.words import COLUMN_TYPES
@@ -18,18 +18,18 @@ _TOP_VALUES = 6
 _TONES = {"error": "bad", "warning": "warn", "info": "grey"}
 
 
-def install(app: FastAPI, desk: Desk) -> None:
+def install(router: APIRouter, desk: Desk) -> None:
     """Add the list and the page of a data set."""
 
-    @app.get("/p/{project}/data", name="datasets")
+    @router.get("/data", name="datasets")
     def datasets(request: Request, after: str = "") -> Response:
         found = desk.questions.ask("ingestion.ListDatasets", page_size=_PAGE, page_token=after)
         data = {"nav": "data", "datasets": found.datasets, "next": found.next_page_token}
         return desk.show(request, "datasets", data)
 
-    @app.get("/p/{project}/data/{name}", name="dataset")
+    @router.get("/data/{name}", name="dataset")
     def dataset(request: Request, name: str, v: str = "", tab: str = "profile", offset: str = "0") -> Response:
-        data = {"nav": "data", "name": name, "tab": tab if tab in _TABS else "profile"}
+        data: dict[str, Any] = {"nav": "data", "name": name, "tab": tab if tab in _TABS else "profile"}
         versions = desk.questions.ask("ingestion.ListVersions", dataset=name).versions
         which = {"version_id": v} if v else {"dataset": name}
         version = desk.questions.ask("ingestion.GetVersion", **which).version
@@ -82,9 +82,7 @@ _TAB_DATA = {"profile": _profile, "rows": _rows, "versions": _versions}
 def _card(column: Any, rows: int, role: str) -> dict[str, Any]:
     kind = ingestion.ColumnType.Name(column.type) if column.type in ingestion.ColumnType.values() else ""
     most = max((one.count for one in column.top_values), default=0)
-    numbers = {
-        name: getattr(column, name) if column.HasField(name) else None for name in ("min", "max", "mean", "std")
-    }
+    numbers = {name: getattr(column, name) if column.HasField(name) else None for name in ("min", "max", "mean", "std")}
     return {
         "name": column.name,
         "type": COLUMN_TYPES.get(kind, kind),
@@ -94,7 +92,7 @@ def _card(column: Any, rows: int, role: str) -> dict[str, Any]:
         "distinct": column.distinct,
         "about": column.distinct_is_estimate,
         **numbers,
-        "median": column.quantiles["0.5"] if "0.5" in column.quantiles else None,
+        "median": column.quantiles.get("0.5"),
         "bars": histogram([(bin_.low, bin_.high, bin_.count) for bin_ in column.histogram], CARD_WIDTH, CARD_HEIGHT),
         "values": [
             {"value": one.value, "count": one.count, "bar": one.count / most}

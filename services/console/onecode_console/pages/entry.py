@@ -23,7 +23,11 @@ def own_page(asked: str) -> str:
 
 
 def install(app: FastAPI, desk: Desk, identity: Identity, origins: Origins) -> None:
-    """Add sign-in and sign-out."""
+    """Add sign-in, sign-out, and the way from the bare address to the overview."""
+
+    @app.get("/", name="root")
+    def root() -> Response:
+        return RedirectResponse(f"/p/{desk.pages.project}", 303)
 
     def enter(request: Request, code: str, target: str) -> Response:
         try:

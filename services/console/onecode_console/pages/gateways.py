@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from onecode_console.domain.words import GATEWAYS, word
 from onecode_console.pages.desk import Desk
@@ -11,10 +11,10 @@ from onecode_console.pages.questions import named
 _MOST = 1000
 
 
-def install(app: FastAPI, desk: Desk) -> None:
+def install(router: APIRouter, desk: Desk) -> None:
     """Add the table of gateways."""
 
-    @app.get("/p/{project}/gateways", name="gateways")
+    @router.get("/gateways", name="gateways")
     def gateways(request: Request, q: str = "", segment: str = "", only: str = "") -> Response:
         found = desk.questions.together(
             {

@@ -2,20 +2,20 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from onecode_console.pages.desk import Desk
 
 
-def install(app: FastAPI, desk: Desk) -> None:
+def install(router: APIRouter, desk: Desk) -> None:
     """Add the list of models with their versions."""
 
-    @app.get("/p/{project}/models", name="models")
+    @router.get("/models", name="models")
     def models(request: Request) -> Response:
         found = desk.questions.ask("registry.ListModels").models
         return desk.show(request, "models", {"nav": "models", "models": found})
 
-    @app.get("/p/{project}/models/{name}", name="model")
+    @router.get("/models/{name}", name="model")
     def model(request: Request, name: str) -> Response:
         found = desk.questions.ask("registry.ListVersions", model=name).versions
         versions = sorted(found, key=lambda one: -one.release)

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 from google.protobuf.message import Message
-from starlette.responses import RedirectResponse
 
 from onecode_console.domain.attention import Counts, Need, Seen, needs, next_step
 from onecode_console.domain.texts import Text
@@ -17,14 +16,10 @@ _SHOWN = 6
 _PAGE = 100
 
 
-def install(app: FastAPI, desk: Desk) -> None:
-    """Add the overview, and the way to it."""
+def install(router: APIRouter, desk: Desk) -> None:
+    """Add the overview."""
 
-    @app.get("/", name="root")
-    def root() -> Response:
-        return RedirectResponse(f"/p/{desk.pages.project}", 303)
-
-    @app.get("/p/{project}", name="overview")
+    @router.get("", name="overview")
     def overview(request: Request) -> Response:
         return desk.show(request, "overview", overview_data(desk), live=True)
 

@@ -6,7 +6,6 @@ from contextvars import copy_context
 from typing import Any
 
 from onecode.registry.v1 import registry_pb2 as registry
-
 from onecode_common.errors import OnecodeError, UnavailableError
 from onecode_console.ports import Peers
 

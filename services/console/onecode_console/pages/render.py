@@ -1,6 +1,5 @@
 """Draw pages: templates that escape, in the reader's language and colours."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -122,9 +121,10 @@ def _environment(language: str, assets: Assets) -> Environment:
     translations = translations_of(language)
     environment.install_gettext_translations(translations, newstyle=True)  # type: ignore[attr-defined]
     numbers = Numbers(LOCALES[language])
+    say = _speaker(translations, numbers)
     environment.globals |= {
         "numbers": numbers,
-        "say": _speaker(translations, numbers),
+        "say": say,
         "static": assets.url,
         "moment_of": moment_of,
     }
@@ -137,7 +137,7 @@ def _environment(language: str, assets: Assets) -> Environment:
         "moment": numbers.moment,
         "digest": short_digest,
         "odds": odds,
-        "finite": math.isfinite,
+        "spoken": lambda rows: [[*row[:-1], say(row[-1])] for row in rows],
     }
     return environment
 

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from onecode.rollout.v1 import rollout_pb2 as pb
+from fastapi import APIRouter, Request, Response
 from starlette.responses import RedirectResponse
 
+from onecode.rollout.v1 import rollout_pb2 as pb
 from onecode_common.errors import ConflictError, NotFoundError, PreconditionError
-from onecode_console.domain.evidence_chart import Sample, evidence_chart
+from onecode_console.domain.evidence_chart import Limits, Sample, evidence_charts, odds
 from onecode_console.domain.rollout_story import Arm, RolloutFacts, story
+from onecode_console.domain.texts import Text, text
 from onecode_console.domain.words import ACTIONS, DECISIONS, OPEN_ROLLOUTS, ROLLOUTS, word
 from onecode_console.pages.desk import Desk
 from onecode_console.pages.phrases import error_text
@@ -17,6 +18,7 @@ from onecode_console.visit import current_visitor
 
 _PAGE = 50
 _MAX_REASON = 500
+_MOST_POINTS = 240
 _ATTENTION = ("paused", "awaiting_approval", "rollback_incomplete")
 _FIRST = ("lost", "unreached", "rejected", "rolled_back", "timed_out", "refused")
 
@@ -31,23 +33,22 @@ _METHODS = {
 }
 
 
-def install(app: FastAPI, desk: Desk) -> None:
+def install(router: APIRouter, desk: Desk) -> None:
     """Add the list, the page of a rollout, and its buttons."""
 
-    @app.get("/p/{project}/rollouts", name="rollouts")
+    @router.get("/rollouts", name="rollouts")
     def rollouts(request: Request, after: str = "") -> Response:
         found = desk.questions.ask("rollout.ListRollouts", page_size=_PAGE, page_token=after)
         rows = [rollout_row(one) for one in found.rollouts]
         data = {"nav": "rollouts", "rows": rows, "next": found.next_page_token}
         return desk.show(request, "rollouts", data)
 
-    @app.get("/p/{project}/rollouts/{rollout_id}", name="rollout")
+    @router.get("/rollouts/{rollout_id}", name="rollout")
     def rollout(request: Request, rollout_id: str) -> Response:
         return desk.show(request, "rollout", _data(desk, rollout_id), live=True)
 
-    @app.post("/p/{project}/rollouts/{rollout_id}/{action}", name="rollout action")
+    @router.post("/rollouts/{rollout_id}/{action}", name="rollout action")
     def act(request: Request, rollout_id: str, action: str) -> Response:
-        desk.check_project(request)
         if action not in _METHODS:
             message = f"no action {action[:40]!r}"
             raise NotFoundError(message, code="page.unknown")
@@ -133,7 +134,9 @@ def rollout_data(one: Any, told: Any, names: dict[str, str]) -> dict[str, Any]:
         "attention": one.state in _ATTENTION,
         "open": one.state in OPEN_ROLLOUTS,
         "sentences": story(facts),
-        "chart": evidence_chart(samples, one.threshold_rollback, one.threshold_promote, one.threshold_floor),
+        "charts": evidence_charts(samples, Limits(one.threshold_rollback, one.threshold_promote, one.threshold_floor)),
+        "last": samples[-1] if samples else None,
+        "points": [(each.requests, _reading(each)) for each in samples[-_MOST_POINTS:]],
         "members": members,
         "on_candidate": sum(each["on_candidate"] for each in members),
         "may": frozenset(one.next_actions),
@@ -141,6 +144,16 @@ def rollout_data(one: Any, told: Any, names: dict[str, str]) -> dict[str, Any]:
         "decisions": [_decision(each) for each in reversed(decisions)],
         "told": told is not None,
     }
+
+
+def _reading(each: Sample) -> Text:
+    return text(
+        "%(requests)s candidate requests, step %(step)s: worse %(worse)s, good enough %(better)s",
+        requests=each.requests,
+        step=str(each.step + 1),
+        worse=odds(each.worse),
+        better=odds(max(each.better, each.floor)),
+    )
 
 
 def _member(each: Any, candidate: str, names: dict[str, str]) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
-from onecode.training.v1 import training_pb2 as training
+from fastapi import APIRouter, Request, Response
 
-from onecode_console.domain.score_chart import Scored, cost_chart, score_chart
+from onecode.training.v1 import training_pb2 as training
+from onecode_console.domain.score_chart import Scored, cost_charts, score_charts
 from onecode_console.domain.words import FAMILIES, OPEN_RUNS, RUNS, STAGES, TRIALS, word
 from onecode_console.pages.desk import Desk
 from onecode_console.pages.numbers import moment_of
@@ -15,16 +15,16 @@ from onecode_console.pages.phrases import run_error_text
 _PAGE = 50
 
 
-def install(app: FastAPI, desk: Desk) -> None:
+def install(router: APIRouter, desk: Desk) -> None:
     """Add the list and the page of a run."""
 
-    @app.get("/p/{project}/runs", name="runs")
+    @router.get("/runs", name="runs")
     def runs(request: Request, after: str = "") -> Response:
         found = desk.questions.ask("training.ListRuns", page_size=_PAGE, page_token=after)
         rows = [run_row(one) for one in found.runs]
         return desk.show(request, "runs", {"nav": "runs", "rows": rows, "next": found.next_page_token})
 
-    @app.get("/p/{project}/runs/{run_id}", name="run")
+    @router.get("/runs/{run_id}", name="run")
     def run(request: Request, run_id: str) -> Response:
         one = desk.questions.ask("training.GetRun", run_id=run_id).run
         return desk.show(request, "run", run_data(one), live=True)
@@ -62,8 +62,8 @@ def run_data(one: Any) -> dict[str, Any]:
         "stages": [(STAGES[name], _stage_mark(name, one.stage, state, names)) for name in names],
         "trials": [_trial(each, one.winner) for each in one.trials],
         "families": FAMILIES,
-        "chart": score_chart(by_time, baseline, one.winner),
-        "costs": cost_chart(by_time, budget.get("max_p95_us", 0.0), one.winner),
+        "chart": score_charts(by_time, baseline, one.winner),
+        "costs": cost_charts(by_time, budget.get("max_p95_us", 0.0), one.winner),
         "baseline": baseline,
         "best": one.best_score if one.HasField("best_score") else None,
         "budget": budget,

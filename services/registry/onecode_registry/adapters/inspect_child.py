@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import onnx
@@ -33,7 +33,7 @@ _DEEPEST = 4
 _MOST_TENSOR_BYTES = 1 << 30
 _EXTERNAL = onnx.TensorProto.EXTERNAL
 
-_DATATYPES = {
+_DATATYPES: Mapping[int, str] = {
     onnx.TensorProto.BOOL: "BOOL",
     onnx.TensorProto.UINT8: "UINT8",
     onnx.TensorProto.UINT16: "UINT16",

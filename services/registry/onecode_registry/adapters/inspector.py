@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from onecode_common.errors import InvalidError
-
 from onecode_registry.domain.contract import Graph, Tensor
 from onecode_registry.domain.formats import require_onnx_head
 

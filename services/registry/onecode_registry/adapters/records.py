@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from sqlalchemy import Connection, update
+
 from onecode.events.v1 import events_pb2 as events
 from onecode_common.audit import Audit
 from onecode_common.database import Database
 from onecode_common.outbox import Outbox
-from sqlalchemy import Connection, update
-
 from onecode_registry.adapters.run_rows import SqlRuns
 from onecode_registry.adapters.tables import turns
 from onecode_registry.adapters.trust_rows import SqlTrust
@@ -17,7 +17,7 @@ from onecode_registry.domain.version import Alias, Version
 
 
 class SqlUnit:
-    """See :class:`onecode_registry.ports.Unit`."""
+    """See :class:`onecode_registry.rows.Unit`."""
 
     def __init__(self, connection: Connection, outbox: Outbox, audit: Audit) -> None:
         self.versions = SqlVersions(connection)
@@ -49,7 +49,7 @@ class SqlUnit:
 
 
 class SqlRecords:
-    """See :class:`onecode_registry.ports.Records`."""
+    """See :class:`onecode_registry.rows.Records`."""
 
     def __init__(self, database: Database, outbox: Outbox, audit: Audit) -> None:
         self._database = database

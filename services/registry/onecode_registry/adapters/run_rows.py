@@ -13,7 +13,7 @@ from onecode_registry.domain.run import Point, Run
 
 
 class SqlRuns:
-    """See :class:`onecode_registry.ports.RunRows`."""
+    """See :class:`onecode_registry.rows.RunRows`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -7,21 +7,18 @@ change; between, an operator may keep it elsewhere.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from onecode_common.errors import InvalidError
-from onecode_common.keys import load_key, load_or_create_key
-from securesystemslib.signer import CryptoSigner, SSlibKey
+from securesystemslib.signer import CryptoSigner, SSlibKey  # type: ignore[attr-defined]  # exported without a mark
 from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import (
+from tuf.api.metadata import (  # type: ignore[attr-defined]  # exported without a mark
     DelegatedRole,
     Delegations,
     Metadata,
     MetaFile,
     Root,
-    Signed,
     Snapshot,
     TargetFile,
     Targets,
@@ -30,6 +27,8 @@ from tuf.api.metadata import (
 from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
+from onecode_common.errors import InvalidError
+from onecode_common.keys import load_key, load_or_create_key
 from onecode_registry.ports import Fleet, Target
 
 MODELS, FLEET = "models", "fleet"
@@ -56,7 +55,6 @@ _DAILY = ("targets", MODELS, "snapshot", "timestamp")
 _PATHS = {MODELS: ["models/*/*/*"], FLEET: ["fleet/*/*"]}
 _MAX_FLEET_BYTES = 8 << 20
 _SERIALIZER = JSONSerializer(compact=True)
-_T = TypeVar("_T", bound=Signed)
 
 
 class FileSigning:
@@ -120,7 +118,7 @@ class FileSigning:
 
     def renewed(self, role: str, current: bytes, now: datetime) -> bytes:
         """Return the next version with the same content, valid from now."""
-        return self._next(role, Metadata[Signed].from_bytes(current), now)
+        return self._next(role, Metadata[Any].from_bytes(current), now)
 
     def delegating(self, targets: bytes, now: datetime) -> bytes | None:
         """Return the next version of targets that trusts the fleet key in use; None if it does already."""
@@ -148,13 +146,13 @@ class FileSigning:
 
     def version(self, content: bytes) -> int:
         """Return the version of any metadata."""
-        return int(Metadata[Signed].from_bytes(content).signed.version)
+        return int(Metadata[Any].from_bytes(content).signed.version)
 
     def is_due(self, role: str, content: bytes, now: datetime) -> bool:
         """Return whether it should be signed again by now; a root whose key is elsewhere never is."""
         if role == "root" and not self._key_file(role).exists():
             return False
-        return bool(Metadata[Signed].from_bytes(content).signed.expires - now < _RENEW_AT[role])
+        return bool(Metadata[Any].from_bytes(content).signed.expires - now < _RENEW_AT[role])
 
     def paths(self, content: bytes) -> list[str]:
         """Return the target paths of metadata that was checked before."""
@@ -165,7 +163,7 @@ class FileSigning:
         if len(fleet) > _MAX_FLEET_BYTES:
             raise _refused("policy.metadata", f"it has {len(fleet)} bytes, at most {_MAX_FLEET_BYTES} are read")
         try:
-            metadata = Metadata[Targets].from_bytes(fleet)
+            metadata = Metadata[Any].from_bytes(fleet)
         except (DeserializationError, RecursionError) as error:
             raise _refused("policy.metadata", f"it is no TUF metadata: {str(error)[:120]}") from error
         if not isinstance(metadata.signed, Targets):
@@ -178,7 +176,9 @@ class FileSigning:
             raise _refused("policy.expired", f"it expired at {metadata.signed.expires.isoformat()}")
         if metadata.signed.delegations is not None:
             raise _refused("policy.metadata", "it delegates, which role fleet may not")
-        return Fleet(metadata.signed.version, {path: _pinned(path, one) for path, one in sorted(metadata.signed.targets.items())})
+        return Fleet(
+            metadata.signed.version, {path: _pinned(path, one) for path, one in sorted(metadata.signed.targets.items())}
+        )
 
     def _key_file(self, role: str) -> Path:
         return self._folder / f"{role}.key"
@@ -186,18 +186,18 @@ class FileSigning:
     def _signer(self, role: str) -> CryptoSigner:
         return CryptoSigner(load_key(self._key_file(role)))
 
-    def _next(self, role: str, metadata: Metadata[_T], now: datetime) -> bytes:
+    def _next(self, role: str, metadata: Metadata[Any], now: datetime) -> bytes:
         metadata.signed.version += 1
         metadata.signed.expires = _until(role, now)
         return self._signed(role, metadata)
 
-    def _signed(self, role: str, metadata: Metadata[_T]) -> bytes:
+    def _signed(self, role: str, metadata: Metadata[Any]) -> bytes:
         metadata.sign(self._signer(role))
         return metadata.to_bytes(_SERIALIZER)
 
 
-def _read(content: bytes, kind: type[_T]) -> Metadata[_T]:
-    metadata = Metadata[_T].from_bytes(content)
+def _read(content: bytes, kind: type[object]) -> Metadata[Any]:
+    metadata = Metadata[Any].from_bytes(content)
     if not isinstance(metadata.signed, kind):
         message = f"stored metadata is {metadata.signed.type}, expected {kind.__name__}"
         raise TypeError(message)

@@ -1,8 +1,9 @@
 """Name the registry's tables once, for all who read or write them; the migrations make them."""
 
+from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table, Text
+
 from onecode_common.audit import audit_table
 from onecode_common.outbox import outbox_table
-from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, String, Table, Text
 
 metadata = MetaData()
 

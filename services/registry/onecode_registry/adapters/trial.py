@@ -3,10 +3,9 @@
 import threading
 
 from onecode_common.errors import InvalidError
-from onecode_serving.trial import try_model
-
 from onecode_registry.adapters.inspector import tensors
 from onecode_registry.ports import Probed
+from onecode_serving.trial import try_model
 
 _AT_ONCE = 2
 _CODES = {

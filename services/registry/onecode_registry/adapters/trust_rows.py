@@ -11,7 +11,7 @@ _ROOT = "root"
 
 
 class SqlTrust:
-    """See :class:`onecode_registry.ports.TrustRows`."""
+    """See :class:`onecode_registry.rows.TrustRows`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -12,7 +12,7 @@ _MANIFEST = "manifest.json"
 
 
 class SqlVersions:
-    """See :class:`onecode_registry.ports.VersionRows`."""
+    """See :class:`onecode_registry.rows.VersionRows`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -110,7 +110,7 @@ class SqlVersions:
 
 
 class SqlAliases:
-    """See :class:`onecode_registry.ports.AliasRows`."""
+    """See :class:`onecode_registry.rows.AliasRows`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from onecode_common.errors import InvalidError
-
 from onecode_registry.domain.contract import FLOATS, INTEGERS, Contract, Tensor
 
 MAX_BYTES = 1 << 20
@@ -104,7 +103,8 @@ def _no_constant(text: str) -> object:
 
 def _tolerance(header: Mapping[str, Any], name: str) -> float:
     value = header.get(name)
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value < 1:
+    # A bool is an int too, but no number of a golden set; NaN fails the comparison.
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
         raise _invalid(1, f"{name} {value!r} is not within 0..1")
     return float(value)
 

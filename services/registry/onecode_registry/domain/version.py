@@ -8,7 +8,6 @@ from typing import Any
 
 from onecode_common.canonical import canonical, sha256_hex
 from onecode_common.errors import ConflictError
-
 from onecode_registry.domain.contract import Contract, contract_document
 
 MODEL_FILE = "model.onnx"

@@ -4,7 +4,6 @@ import re
 
 from onecode_common.errors import ConflictError, InvalidError, NotFoundError
 from onecode_common.ids import digest
-
 from onecode_registry.domain.version import READY, Alias, Version
 from onecode_registry.ports import Ports
 from onecode_registry.usecases.versions import Found, Versions
@@ -40,7 +39,9 @@ class Aliases:
             current = now.digest if now is not None else ""
             if current != wanted.digest:
                 if current != (digest(expected) if expected else ""):
-                    message = f"alias {wanted.alias!r} of {wanted.model} names {current or 'nothing'} by now: look again"
+                    message = (
+                        f"alias {wanted.alias!r} of {wanted.model} names {current or 'nothing'} by now: look again"
+                    )
                     raise ConflictError(message, code="alias.moved", params={"current": current})
                 unit.aliases.put(wanted)
                 unit.tell_alias(wanted)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from onecode_common.errors import NotFoundError
 from onecode_common.ids import hex_of
-
 from onecode_registry.domain.version import READY
-from onecode_registry.ports import Ports, Unit
+from onecode_registry.ports import Ports
+from onecode_registry.rows import Unit
 
 _VERSIONED = re.compile(r"([1-9][0-9]{0,9})\.(root|targets|models|fleet|snapshot)\.json")
 _MANIFEST = re.compile(r"models/([a-z0-9._-]{1,63})/([1-9][0-9]{0,9})/([0-9a-f]{64})\.manifest\.json")

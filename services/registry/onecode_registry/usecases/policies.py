@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from onecode_common.canonical import sha256_hex
 from onecode_common.errors import ConflictError, InvalidError, NotFoundError
-
 from onecode_registry.domain.policy import Named, read_policy, segment_of
 from onecode_registry.domain.version import READY
-from onecode_registry.ports import Fleet, Ports, Unit
+from onecode_registry.ports import Fleet, Ports
+from onecode_registry.rows import Unit
 from onecode_registry.usecases.signed import SignedMetadata
 
 

@@ -9,8 +9,7 @@ import logging
 from dataclasses import replace
 
 from onecode_common.errors import NotFoundError, PreconditionError
-
-from onecode_registry.domain.version import DELETED, READY, Draft, Version, make_version, require_same_request
+from onecode_registry.domain.version import DELETED, READY, STORED, Draft, Version, make_version, require_same_request
 from onecode_registry.ports import Ports
 from onecode_registry.usecases.signed import SignedMetadata
 
@@ -55,7 +54,9 @@ class Registration:
                 # Looked at inside, so that a sweep cannot take them between the look and the row.
                 for file in draft.files:
                     self._objects.size(file.hex_digest)
-                version = make_version(draft, unit.versions.next_release(draft.project, draft.model), kind, principal, now)
+                version = make_version(
+                    draft, unit.versions.next_release(draft.project, draft.model), kind, principal, now
+                )
                 unit.versions.add(version)
             else:
                 require_same_request(version, kind, draft.body)
@@ -76,7 +77,9 @@ class Registration:
 
     def _answer(self, version: Version) -> Version:
         if version.state == DELETED:
-            message = f"request {version.request_id!r} made {version.model} release {version.release}, which was deleted"
+            message = (
+                f"request {version.request_id!r} made {version.model} release {version.release}, which was deleted"
+            )
             raise PreconditionError(message, code="version.deleted", params={"digest": version.digest})
         return version if version.state == READY else self._finish(version)
 
@@ -90,7 +93,7 @@ class Registration:
             if current is None:
                 message = f"{version.digest} was undone meanwhile: send the request again"
                 raise NotFoundError(message, code="version.missing")
-            if current.state == version.state:
+            if current.state == STORED:
                 self._signed.add(unit, version)
                 unit.versions.set_state(version.digest, READY)
                 unit.tell_ready(version)

@@ -2,7 +2,6 @@
 
 from onecode_common.errors import NotFoundError
 from onecode_common.ids import check_id
-
 from onecode_registry.domain.run import RunLog, check_log, merge
 from onecode_registry.ports import Ports
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from onecode_common.errors import UnavailableError
-
 from onecode_registry.domain.version import Version, manifest_path
-from onecode_registry.ports import Ports, Target, Unit
+from onecode_registry.ports import Ports, Target
+from onecode_registry.rows import Unit
 
 _log = logging.getLogger(__name__)
 _KEPT = timedelta(hours=24)
@@ -15,8 +15,9 @@ _KEPT = timedelta(hours=24)
 
 
 class SignedMetadata:
-    """The TUF repository. Every method but :meth:`begin` and :meth:`refresh` joins a running transaction
-    in which the caller has taken its turn.
+    """The TUF repository.
+
+    Every method but :meth:`begin` and :meth:`refresh` joins a running transaction whose caller has taken its turn.
     """
 
     def __init__(self, ports: Ports) -> None:

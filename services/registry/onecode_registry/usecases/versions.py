@@ -7,7 +7,6 @@ from typing import Any
 from onecode_common.canonical import Json, digest_of
 from onecode_common.errors import InvalidError, NotFoundError, PreconditionError
 from onecode_common.ids import check_id, check_name, digest, hex_of
-
 from onecode_registry.domain.contract import (
     Contract,
     Graph,
@@ -21,7 +20,8 @@ from onecode_registry.domain.formats import require_accepted_name
 from onecode_registry.domain.golden import MAX_BYTES, Golden, read_golden, require_fit
 from onecode_registry.domain.numbers import json_object, number_text
 from onecode_registry.domain.version import DELETED, GOLDEN_FILE, MODEL_FILE, READY, Alias, Draft, File, Version
-from onecode_registry.ports import Ports, Unit
+from onecode_registry.ports import Ports
+from onecode_registry.rows import Unit
 from onecode_registry.usecases.registration import Registration
 from onecode_registry.usecases.signed import SignedMetadata
 
@@ -48,19 +48,6 @@ class Candidate:
     parity: str
     lineage: str
     p95_us: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ForeignFile:
-    """An ONNX file from elsewhere; its golden set is given, or that of another version is taken over."""
-
-    project: str
-    request_id: str
-    model: str
-    model_sha256: str
-    golden_sha256: str
-    golden_from: str
-    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,25 +116,6 @@ class Versions:
             found = self._registration.store(draft, "register", principal)
         return self._found(found)
 
-    def import_file(self, foreign: ForeignFile, principal: str) -> Found:
-        """Return the version of a foreign file, once it was shown to be safe and to fit its golden set.
-
-        Whether it gives the golden answers is proven where it will serve.
-
-        Raises:
-            InvalidError: The file or its golden set is refused; the code says why.
-            NotFoundError: A file or the version to take the golden set from does not exist.
-            ConflictError: The request id was used for something else.
-        """
-        check_name(foreign.model, "model")
-        self._check_request(foreign.project, foreign.request_id)
-        body = _body(foreign)
-        found = self._registration.earlier(foreign.project, foreign.request_id, "import", body)
-        if found is None:
-            draft = self._foreign_draft(foreign, body, principal)
-            found = self._registration.store(draft, "import", principal)
-        return self._found(found)
-
     def get(self, project: str, digest_: str = "", model: str = "", release: int = 0, alias: str = "") -> Found:
         """Return the version by its digest, or by its model and a release or alias (or the latest).
 
@@ -210,59 +178,6 @@ class Versions:
             unit.versions.set_state(name, DELETED)
             unit.audit(principal, "version.delete", f"{version.model}/{version.release}", version.digest)
 
-    def _foreign_draft(self, foreign: ForeignFile, body: str, principal: str) -> Draft:
-        require_accepted_name(foreign.source)
-        like, golden_hex = self._golden_source(foreign)
-        content = self._objects.get(hex_of(foreign.model_sha256))
-        graph = self._inspector.inspect(content, foreign=True)
-        golden, golden_file = self._golden(golden_hex)
-        probed = self._trial.probe(content)
-        # The runtime knows shapes that the file leaves open.
-        contract = derive(replace(graph, inputs=probed.inputs, outputs=probed.outputs), like, golden.missing)
-        check_contract(contract)
-        require_fit(golden, contract)
-        lineage = {
-            "source": foreign.source[:_LONGEST_SOURCE],
-            "created_by": principal,
-            "imported": True,
-            "golden_from": foreign.golden_from,
-        }
-        return Draft(
-            project=foreign.project,
-            request_id=foreign.request_id,
-            body=body,
-            model=foreign.model,
-            files=(File(MODEL_FILE, hex_of(foreign.model_sha256), len(content)), golden_file),
-            contract=contract,
-            golden=_golden_document(golden),
-            metrics={},
-            parity={},
-            lineage=lineage,
-            runtime=_runtime(graph),
-            p95_us=number_text(round(probed.p95_us, 2), "p95_us"),
-        )
-
-    def _golden_source(self, foreign: ForeignFile) -> tuple[Contract | None, str]:
-        if bool(foreign.golden_sha256) == bool(foreign.golden_from):
-            message = "an import needs a golden set: give its digest, or a version to take it from, not both"
-            raise InvalidError(message, code="golden.missing", hint="--golden FILE or --golden from:VERSION")
-        if foreign.golden_sha256:
-            return None, foreign.golden_sha256
-        version = self.get(foreign.project, digest_=digest(foreign.golden_from)).version
-        golden = next(file for file in version.files() if file.name == GOLDEN_FILE)
-        return read_contract(version.document()["contract"]), golden.hex_digest
-
-    def _golden(self, hex_digest: str) -> tuple[Golden, File]:
-        if not hex_digest:
-            message = "a version needs a golden set: store one and send its digest"
-            raise InvalidError(message, code="golden.missing")
-        digits = hex_of(hex_digest)
-        size = self._objects.size(digits)
-        if size > MAX_BYTES:
-            message = f"the golden set cannot be used: it has {size} bytes, at most {MAX_BYTES} are read"
-            raise InvalidError(message, code="golden.invalid", params={"line": 0})
-        return read_golden(self._objects.get(digits)), File(GOLDEN_FILE, digits, size)
-
     def _named(self, unit: Unit, digest_: str, alias: Alias, release: int) -> Version | None:
         if digest_:
             return unit.versions.by_digest(digest(digest_))
@@ -321,5 +236,7 @@ def _require_unused(unit: Unit, version: Version) -> None:
             raise PreconditionError(message, code="version.in_use", params={"alias": alias.alias})
     segments = unit.trust.named_by(version.digest)
     if segments:
-        message = f"{version.model} release {version.release} is in the policy of segment {segments[0]!r}: release another"
+        message = (
+            f"{version.model} release {version.release} is in the policy of segment {segments[0]!r}: release another"
+        )
         raise PreconditionError(message, code="version.in_use", params={"segment": segments[0]})

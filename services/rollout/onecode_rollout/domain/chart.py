@@ -32,8 +32,15 @@ def points(rollout: Rollout, intervals: Sequence[Interval]) -> list[EvidencePoin
     length = rollout.plan.preset.interval_s
     found = [
         EvidencePoint(
-            one.start + length, point.n_c, point.k_c, point.n_b, point.k_b,
-            point.worse, point.better, point.floor, _step_at(rollout.steps, one.start),
+            one.start + length,
+            point.n_c,
+            point.k_c,
+            point.n_b,
+            point.k_b,
+            point.worse,
+            point.better,
+            point.floor,
+            _step_at(rollout.steps, one.start),
         )
         for one, point in zip(intervals, walk(cells, rollout.plan.preset.params), strict=True)
     ]

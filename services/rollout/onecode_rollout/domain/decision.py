@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from onecode_common.canonical import canonical, sha256_hex
-
 from onecode_rollout.domain.evaluation import RULES, Answer, Question, answer, question_document, question_from
 
 GENESIS = "0" * 64

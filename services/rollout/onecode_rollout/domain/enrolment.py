@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from onecode_common.errors import InvalidError, UnauthenticatedError
 from onecode_common.ids import check_name
-
 from onecode_rollout.domain.members import CLOUD
 
 PREFIX = "oce"

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from onecode_rollout.domain.evidence import (
     ALLOCATION_LEVEL,
     BETTER_RATIOS,
+    FLEET_GATES,
     FLEET_LEVEL,
     Cell,
     allocation_evidence,
@@ -108,7 +109,7 @@ def answer(question: Question) -> Answer:
         gate_open=max(ratio, rate) >= GATE_LEVEL,
         stop=stop,
         stopped=stop >= FLEET_LEVEL,
-        wave=wave_evidence(question.outcomes, question.failures, (0.10, 0.05, 0.03)[gate]),
+        wave=wave_evidence(question.outcomes, question.failures, FLEET_GATES[gate]),
         allocation=allocation,
         misallocated=allocation >= ALLOCATION_LEVEL,
     )
@@ -160,8 +161,8 @@ def totals(intervals: Sequence[Interval]) -> Cell:
     sums = [0, 0, 0, 0]
     for interval in intervals:
         for cell in interval.cells:
-            for index in range(4):
-                sums[index] += cell[index + 1]
+            for index, count in enumerate(cell[1:]):
+                sums[index] += int(count)
     return Cell(*sums)
 
 

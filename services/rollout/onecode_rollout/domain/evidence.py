@@ -74,9 +74,7 @@ def worse_ratios(tolerated: float) -> tuple[float, ...]:
 
 
 @lru_cache(maxsize=1 << 17)
-def contribution(
-    cell: Cell, null: float, ratios: tuple[float, ...], share: float | None = None
-) -> tuple[float, ...]:
+def contribution(cell: Cell, null: float, ratios: tuple[float, ...], share: float | None = None) -> tuple[float, ...]:
     """Return what one cell adds to the log odds of each ratio against ``null``.
 
     Args:
@@ -98,9 +96,7 @@ def contribution(
     return tuple(terms)
 
 
-def ratio_evidence(
-    cells: Sequence[Cell], null: float, ratios: tuple[float, ...], share: float | None = None
-) -> float:
+def ratio_evidence(cells: Sequence[Cell], null: float, ratios: tuple[float, ...], share: float | None = None) -> float:
     """Return the log odds that the candidate's ratio lies with ``ratios`` and not at ``null``; summed cell by cell."""
     sums = [0.0] * len(ratios)
     for cell in cells:
@@ -111,9 +107,7 @@ def ratio_evidence(
 
 def rate_evidence(n: int, k: int, limit: float, rates: Sequence[float]) -> float:
     """Return the log odds that a rate is one of ``rates`` and not ``limit``, after ``k`` bad of ``n``."""
-    return log_mean_exp(
-        [k * math.log(rate / limit) + (n - k) * math.log((1 - rate) / (1 - limit)) for rate in rates]
-    )
+    return log_mean_exp([k * math.log(rate / limit) + (n - k) * math.log((1 - rate) / (1 - limit)) for rate in rates])
 
 
 def below_evidence(n: int, k: int, limit: float) -> float:

@@ -140,8 +140,10 @@ def outage(members: Sequence[Member], now: float, lost_after_s: int) -> bool:
 def nobody_can(members: Sequence[Member], now: float, lost_after_s: int) -> bool:
     """Whether every member has failed or refused: then no installation is left to wait for."""
     states = [action_state(member, now, lost_after_s) for member in members]
-    return bool(states) and all(state in {"rejected", "rolled_back", "refused"} for state in states) and (
-        any(state != "refused" for state in states)
+    return (
+        bool(states)
+        and all(state in {"rejected", "rolled_back", "refused"} for state in states)
+        and (any(state != "refused" for state in states))
     )
 
 

@@ -1,10 +1,10 @@
 """Turn what an operator asked for into a complete plan, or say which value cannot be."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from onecode_common.errors import InvalidError
 from onecode_common.ids import check_name, hex_of
-
 from onecode_rollout.domain.assignment import BUCKETS
 from onecode_rollout.domain.verdict import Params
 
@@ -61,18 +61,30 @@ class Preset:
 
 PRESETS = {
     "standard": Preset(),
-    "cautious": Preset(
-        name="cautious", min_observe_s=3600, probation_s=7200, no_data_after_s=7200, limit_s=_DAY_S
-    ),
+    "cautious": Preset(name="cautious", min_observe_s=3600, probation_s=7200, no_data_after_s=7200, limit_s=_DAY_S),
     "fast": Preset(
-        name="fast", min_observe_s=60, probation_s=60, interval_s=10, poll_s=5, report_s=5,
-        no_data_after_s=300, limit_s=3600, lost_after_s=600,
+        name="fast",
+        min_observe_s=60,
+        probation_s=60,
+        interval_s=10,
+        poll_s=5,
+        report_s=5,
+        no_data_after_s=300,
+        limit_s=3600,
+        lost_after_s=600,
     ),
 }
 """Times only; the statistics of all presets are the same."""
 
 _TIMES = (
-    "min_observe_s", "probation_s", "interval_s", "poll_s", "report_s", "no_data_after_s", "limit_s", "lost_after_s"
+    "min_observe_s",
+    "probation_s",
+    "interval_s",
+    "poll_s",
+    "report_s",
+    "no_data_after_s",
+    "limit_s",
+    "lost_after_s",
 )
 _LEVELS = ("alpha", "beta", "r0", "r1", "floor")
 
@@ -178,7 +190,7 @@ def _steps(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     if any(not 1 <= share <= BUCKETS for share in shares):
         message = f"shares {shares} are not within 1 to {BUCKETS} basis points"
         raise InvalidError(message, code="plan.steps")
-    if any(later <= earlier for earlier, later in zip(shares, shares[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(shares)):
         raise InvalidError(f"shares {shares} do not increase", code="plan.steps", hint="each step must be wider")
     if any(not 0 <= step.min_observe_s <= _LONGEST_S for step in steps):
         raise InvalidError("a step's min_observe_seconds is negative or too long", code="plan.steps")

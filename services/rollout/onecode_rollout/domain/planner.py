@@ -27,6 +27,10 @@ class Estimate:
     traffic_can_pay: bool = True
 
 
+NO_ESTIMATE = Estimate()
+"""Nothing was planned yet."""
+
+
 def candidate_share(share: float, ratio: float) -> float:
     """Return P(a bad event is the candidate's) at a share of traffic and a ratio of rates."""
     return share * ratio / (share * ratio + 1 - share)
@@ -59,8 +63,16 @@ def clean_requests_needed(limit: float, level: float) -> int:
 
 
 def estimate(
-    *, shares: tuple[float, ...], alpha: float, beta: float, r0: float, r1: float, floor: float,
-    limit_s: float, per_second: float, error_rate: float,
+    *,
+    shares: tuple[float, ...],
+    alpha: float,
+    beta: float,
+    r0: float,
+    r1: float,
+    floor: float,
+    limit_s: float,
+    per_second: float,
+    error_rate: float,
 ) -> Estimate:
     """Return what a plan needs at this traffic.
 
@@ -88,7 +100,9 @@ def estimate(
         return Estimate(text, catch, promote)
     seconds = max(catch, promote) / per_second
     pays = seconds <= limit_s
-    text = f"At {per_second:,.1f} requests/s, proving the candidate good enough takes about {span(promote / per_second)}"
+    text = (
+        f"At {per_second:,.1f} requests/s, proving the candidate good enough takes about {span(promote / per_second)}"
+    )
     if catch:
         text += f" and finding doubled errors about {span(catch / per_second)}"
     if not pays:

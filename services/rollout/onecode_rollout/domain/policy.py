@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from onecode_common.canonical import canonical
-
+from onecode_common.canonical import Json, canonical
 from onecode_rollout.domain.assignment import BUCKETS
 
 SCHEMA = 1
@@ -136,8 +135,8 @@ def served(entries: Mapping[str, Entry]) -> dict[str, str]:
     return {name: (entry.stable or entry.arms[0]).digest for name, entry in entries.items()}
 
 
-def _model(entry: Entry) -> dict[str, object]:
-    arms: Sequence[dict[str, object]] = [
+def _model(entry: Entry) -> dict[str, Json]:
+    arms: Sequence[Json] = [
         {"from": arm.start, "to": arm.end, "release": arm.release, "digest": arm.digest, "role": arm.role}
         for arm in entry.arms
     ]

@@ -83,6 +83,10 @@ def counter_fault(counter: CounterReport, owned: Mapping[str, str], received: fl
         owned: Role by digest of the rollout that it names; empty when the rollout is not open.
         received: Unix seconds.
     """
+    return _number_fault(counter, received) or _arm_fault(counter, owned)
+
+
+def _number_fault(counter: CounterReport, received: float) -> str:
     numbers = (counter.requests, counter.errors, counter.non_finite, counter.unassigned, *counter.latency)
     if any(not 0 <= number <= MAX_COUNT for number in numbers):
         return "negative or huge counter"
@@ -93,6 +97,10 @@ def counter_fault(counter: CounterReport, owned: Mapping[str, str], received: fl
         return f"interval {counter.interval_start} is not a multiple of {length} s"
     if counter.interval_start - received > CLOCK_TOLERANCE_S:
         return f"clock is {counter.interval_start - received:.0f} s ahead"
+    return ""
+
+
+def _arm_fault(counter: CounterReport, owned: Mapping[str, str]) -> str:
     if owned and counter.digest not in owned:
         return f"answers with {counter.digest[:20]}, which no arm owns"
     if owned and counter.role not in {"", owned[counter.digest]}:

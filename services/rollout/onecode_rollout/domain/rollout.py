@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from onecode_rollout.domain.assignment import BUCKETS
 from onecode_rollout.domain.plan import Plan
-from onecode_rollout.domain.planner import Estimate
+from onecode_rollout.domain.planner import NO_ESTIMATE, Estimate
 from onecode_rollout.domain.policy import Entry, split_arms, whole
 
 
@@ -96,7 +96,7 @@ class Rollout:
     overrides: Overrides = Overrides()
     needed_approvals: int = 0
     approvals: tuple[str, ...] = ()
-    estimate: Estimate = Estimate()
+    estimate: Estimate = NO_ESTIMATE
     alias: str = ""
     frozen: str = ""
     sequence: int = 0

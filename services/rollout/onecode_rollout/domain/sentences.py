@@ -7,7 +7,6 @@ from onecode_rollout.domain.evaluation import (
     GATE_LEVEL,
     GATE_RATES,
     GATE_RATIOS,
-    RULES,
     Answer,
     Interval,
     totals,
@@ -16,8 +15,6 @@ from onecode_rollout.domain.members import Installs, Member, has_taken
 from onecode_rollout.domain.planner import clean_requests_needed, requests_needed, span
 from onecode_rollout.domain.rollout import Rollout, share_of
 from onecode_rollout.domain.situation import Situation, Suspect
-
-__all__ = ["RULES"]
 
 _LARGE = 20.0
 _NAMED = 4
@@ -48,10 +45,7 @@ def arms(rollout: Rollout, intervals: Sequence[Interval]) -> str:
     """Return the bare counts of both arms."""
     sums = totals(intervals)
     candidate, stable = versions(rollout)
-    return (
-        f"candidate {candidate} failed {percent(sums.k_c, sums.n_c)}"
-        f", stable {stable} {percent(sums.k_b, sums.n_b)}"
-    )
+    return f"candidate {candidate} failed {percent(sums.k_c, sums.n_c)}, stable {stable} {percent(sums.k_b, sums.n_b)}"
 
 
 def install_failed(failed: Sequence[tuple[str, str]], outcomes: int, log_e: float, limit: float) -> str:
@@ -162,31 +156,41 @@ def now_sentence(situation: Situation, weighed: Answer) -> str:
     """Return what an operator needs first: state, numbers, what is missing, and what to do."""
     rollout = situation.rollout
     candidate, stable = versions(rollout)
-    match rollout.state:
-        case "awaiting_approval":
-            missing = rollout.needed_approvals - len(rollout.approvals)
-            return f"Waits for {missing} more approval(s) by somebody other than {rollout.created_by}."
-        case "scheduled":
-            blocked = "" if situation.slots_free else " when the rollout that is open on its segments has ended"
-            return f"{candidate} starts{blocked}. {NOTHING_TO_DO}"
-        case "running" if rollout.first_release:
-            return f"First release of {candidate}. {NOTHING_TO_DO}"
-        case "running":
-            return _running(situation, weighed)
-        case "paused":
-            return f"Held ({rollout.reason}), exposure is frozen: {arms(rollout, situation.intervals)}. {_todo(rollout)}"
-        case "promoting":
-            return f"{candidate} goes to everybody: {_progress(situation)}. {NOTHING_TO_DO}"
-        case "rolling_back":
-            return f"{candidate} is taken back ({rollout.reason}), {stable} returns. {NOTHING_TO_DO}"
-        case "rollback_incomplete":
-            return f"{candidate} was taken back ({rollout.reason}), but some members were not heard: look at them."
-        case _:
-            return _ended(rollout, candidate, stable)
+    if rollout.state == "running":
+        return _running(situation, weighed)
+    texts = {
+        "awaiting_approval": (
+            f"Waits for {rollout.needed_approvals - len(rollout.approvals)} more approval(s) by somebody other than"
+            f" {rollout.created_by}."
+        ),
+        "scheduled": (
+            f"{candidate} starts"
+            f"{'' if situation.slots_free else ' when the rollout that is open on its segments has ended'}."
+            f" {NOTHING_TO_DO}"
+        ),
+        "paused": (
+            f"Held ({rollout.reason}), exposure is frozen: {arms(rollout, situation.intervals)}. {_todo(rollout)}"
+        ),
+        "promoting": f"{candidate} goes to everybody: {_progress(situation)}. {_promoting_todo(situation)}",
+        "rolling_back": f"{candidate} is taken back ({rollout.reason}), {stable} returns. {NOTHING_TO_DO}",
+        "rollback_incomplete": (
+            f"{candidate} was taken back ({rollout.reason}), but some members were not heard: look at them."
+        ),
+    }
+    return texts.get(rollout.state) or _ended(rollout, candidate, stable)
+
+
+def _promoting_todo(situation: Situation) -> str:
+    failed = situation.counts.failed
+    if not failed:
+        return NOTHING_TO_DO
+    return f"Look at {_causes(failed)}; or pause and promote with force to end without them."
 
 
 def _running(situation: Situation, weighed: Answer) -> str:
     rollout = situation.rollout
+    if rollout.first_release:
+        return f"First release of {versions(rollout)[0]}. {NOTHING_TO_DO}"
     share = share_of(rollout.step_start.width)
     head = (
         f"Running, step {rollout.step + 1} of {len(rollout.plan.steps)} ({100 * share:g} % of"

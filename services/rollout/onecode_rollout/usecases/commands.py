@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from onecode_common.errors import DeniedError, InvalidError, PreconditionError
-
 from onecode_rollout.domain.controller import QUORUM_S, SETTLE_S, Move
 from onecode_rollout.domain.evaluation import Answer, Question, answer
 from onecode_rollout.domain.evidence import Cell
@@ -53,21 +52,29 @@ class Commands:
                 move = Move("approve", "approve", _OPERATOR, "", f"Approved by {by}, {missing} missing.", rollout.due)
                 return self._transitions.apply(rows, agreed, move, by=by, note=reason)
             move = Move("approved", "approve", _OPERATOR, "", f"Approved by {by}.")
-            return starts.start(rows, self._transitions, self._transitions.apply(rows, agreed, move, by=by, note=reason))
+            return starts.start(
+                rows, self._transitions, self._transitions.apply(rows, agreed, move, by=by, note=reason)
+            )
 
         return self._run("approve", rollout_id, reason, act)
 
     def reject(self, rollout_id: str, by: str, reason: str) -> RolloutView:
         """Refuse to approve. Raises PreconditionError."""
-        return self._simple("reject", rollout_id, by, reason, Move("reject", "reject", _OPERATOR, "operator", f"Rejected by {by}."))
+        return self._simple(
+            "reject", rollout_id, by, reason, Move("reject", "reject", _OPERATOR, "operator", f"Rejected by {by}.")
+        )
 
     def cancel(self, rollout_id: str, by: str) -> RolloutView:
         """Drop a rollout that has not started. Raises PreconditionError."""
-        return self._simple("cancel", rollout_id, by, "", Move("cancel", "cancel", _OPERATOR, "operator", f"Canceled by {by}."))
+        return self._simple(
+            "cancel", rollout_id, by, "", Move("cancel", "cancel", _OPERATOR, "operator", f"Canceled by {by}.")
+        )
 
     def pause(self, rollout_id: str, by: str, reason: str) -> RolloutView:
         """Freeze exposure; nobody begins a new switch. Evidence goes on counting. Raises PreconditionError."""
-        return self._simple("pause", rollout_id, by, reason, Move("pause", "pause", _OPERATOR, "operator", f"Paused by {by}."))
+        return self._simple(
+            "pause", rollout_id, by, reason, Move("pause", "pause", _OPERATOR, "operator", f"Paused by {by}.")
+        )
 
     def abort(self, rollout_id: str, by: str, reason: str) -> RolloutView:
         """End it and keep the split as it is. Raises PreconditionError."""

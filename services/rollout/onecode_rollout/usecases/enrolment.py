@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onecode_common.errors import ConflictError, DeniedError, UnauthenticatedError
-
 from onecode_rollout.domain.enrolment import enrol_message, same_hash, token_id
 from onecode_rollout.domain.fleet import Gateway, Source
 from onecode_rollout.domain.reports import short_pairs
@@ -62,8 +61,9 @@ class Enrolment:
             state = "active" if gateway.accept else "pending"
             if rows.fleet.use_token(gateway, public_key, state, now):
                 rows.audit(f"gateway:{gateway.gateway_id}", "gateway.enrol", gateway.gateway_id)
-                told = rows.fleet.source(gateway.gateway_id) or Source(gateway.gateway_id, gateway.segment)
-                rows.fleet.save_source(replace(told, segment=gateway.segment, facts=short_pairs(facts)))
+                # A new device counts its reports from 1 again.
+                rows.reports.forget_source(gateway.gateway_id)
+                rows.fleet.save_source(Source(gateway.gateway_id, gateway.segment, facts=short_pairs(facts)))
                 gateway = replace(gateway, public_key=public_key, state=state, token_used=now)
             elif not gateway.token_used:
                 message = "the enrolment token has expired: create the gateway again"

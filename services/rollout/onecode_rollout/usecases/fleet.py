@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from onecode_common.canonical import sha256_hex
 from onecode_common.errors import ConflictError, InvalidError, NotFoundError
-
 from onecode_rollout.domain.enrolment import TOKEN_LIFE_S, check_source_name, make_token, token_hash
 from onecode_rollout.domain.fleet import Gateway, Segment, Source, stale
 from onecode_rollout.domain.members import CLOUD
@@ -115,8 +114,15 @@ class FleetUse:
             token, identifier = make_token(self._ports.random_bytes)
             expires = self._now() + TOKEN_LIFE_S
             invited = Gateway(
-                name, segment, "pending", accept, self._now(), by,
-                token_id=identifier, token_hash=token_hash(token), token_expires=expires,
+                name,
+                segment,
+                "pending",
+                accept,
+                self._now(),
+                by,
+                token_id=identifier,
+                token_hash=token_hash(token),
+                token_expires=expires,
             )
             rows.fleet.save_gateway(invited)
             rows.audit(by, "gateway.invite", name)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onecode_common.errors import ConflictError, InvalidError, PreconditionError
-
 from onecode_rollout.domain.fleet import Fleet
 from onecode_rollout.domain.policy import Entry, SegmentPolicy, Times, changed, document
 from onecode_rollout.ports import Ports, Rows, StoredPolicy

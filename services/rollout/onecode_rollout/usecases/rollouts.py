@@ -6,7 +6,6 @@ from dataclasses import asdict
 from onecode_common.canonical import digest_of
 from onecode_common.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
 from onecode_common.ids import check_id
-
 from onecode_rollout.domain.controller import APPROVAL_S, Move
 from onecode_rollout.domain.decision import Decision, replay_agrees
 from onecode_rollout.domain.plan import Plan, Preset, completed
@@ -101,7 +100,7 @@ class Rollouts:
         return views, str(found[wanted - 1].sequence) if len(found) > wanted else ""
 
     def explain(self, rollout_id: str) -> tuple[Sequence[tuple[Decision, bool]], str]:
-        """Return every decision and whether weighing its counters again gives the same bits, and the sentence of now."""
+        """Return every decision, whether its replay gives the same bits, and the sentence of now."""
         with self._ports.records.transaction() as rows:
             rollout = find(rows, rollout_id)
             decisions = rows.rollouts.decisions(rollout_id)

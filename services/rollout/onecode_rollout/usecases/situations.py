@@ -13,7 +13,9 @@ def members(rows: Rows, rollout: Rollout) -> list[Member]:
     actions = rows.reports.actions(rollout.rollout_id)
     found = []
     for segment in rollout.plan.segments:
-        names = [CLOUD] if segment == CLOUD else [g.gateway_id for g in rows.fleet.gateways(segment) if g.state == "active"]
+        names = (
+            [CLOUD] if segment == CLOUD else [g.gateway_id for g in rows.fleet.gateways(segment) if g.state == "active"]
+        )
         for name in names:
             told = sources.get(name) or Source(name, segment)
             found.append(

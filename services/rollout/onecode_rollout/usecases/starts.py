@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from onecode_common.errors import InvalidError, NotFoundError, OnecodeError, PreconditionError
-
 from onecode_rollout.domain.compatibility import Version, differences
 from onecode_rollout.domain.controller import Move
 from onecode_rollout.domain.plan import Plan
@@ -112,7 +111,11 @@ def start(rows: Rows, transitions: Transitions, rollout: Rollout) -> Rollout:
         stable=stable.digest if stable else "",
         stable_release=stable.release if stable else 0,
     )
-    what = f"v{stable.release} → v{rollout.candidate_release}" if stable else f"first release, v{rollout.candidate_release}"
+    what = (
+        f"v{stable.release} → v{rollout.candidate_release}"
+        if stable
+        else f"first release, v{rollout.candidate_release}"
+    )
     return transitions.apply(rows, prepared, Move("start", "start", "start", "", f"Started: {what}."))
 
 

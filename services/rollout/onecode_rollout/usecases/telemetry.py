@@ -1,7 +1,7 @@
 """Take reports: each event once, each counter replaced by key, and nothing from a source that is not known."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from prometheus_client import Counter
@@ -36,7 +36,7 @@ class Telemetry:
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self.wake_controller = lambda: None
+        self.wake_controller: Callable[[], None] = lambda: None
 
     def take(self, reports: Mapping[str, Sequence[Report]]) -> dict[str, list[int]]:
         """Keep reports by source and return the sequences by source that are now committed.

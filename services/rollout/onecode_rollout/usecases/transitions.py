@@ -1,7 +1,7 @@
 """Carry out one decision: record, policies, slots, the signed note of it and the facts, in one transaction."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from onecode_rollout.domain import chart
@@ -26,6 +26,7 @@ class Transitions:
     def __init__(self, ports: Ports, policies: Policies) -> None:
         self._ports = ports
         self._policies = policies
+        self.wake_publisher: Callable[[], None] = lambda: None
 
     def apply(
         self,
@@ -66,6 +67,8 @@ class Transitions:
         rows.tell_rollout(saved, move.sentence)
         if by != BY_RULE:
             rows.audit(by, f"rollout.{move.kind}", rollout.rollout_id, note or move.sentence)
+        # It may look before this is committed; then it looks again within a second.
+        self.wake_publisher()
         return saved
 
     def _next(self, rows: Rows, rollout: Rollout, move: Move, state: str, now: float) -> Rollout:
@@ -154,8 +157,19 @@ class Transitions:
         content = record(facts, asked, answered)
         rows.rollouts.add_decision(
             Decision(
-                after.rollout_id, len(known) + 1, after.changed, move.kind, before.state, after.state, move.rule, by,
-                move.sentence, after.generation, content.decode(), self._ports.sign_record(content), previous,
+                after.rollout_id,
+                len(known) + 1,
+                after.changed,
+                move.kind,
+                before.state,
+                after.state,
+                move.rule,
+                by,
+                move.sentence,
+                after.generation,
+                content.decode(),
+                self._ports.sign_record(content),
+                previous,
             )
         )
 

@@ -1,0 +1,234 @@
+"""Answer requests with one model set: load it from verified bytes, prove it on itself, then listen.
+
+It has no credential, no database and no way out of the gateway. Whatever it must be told comes over a Unix socket of its
+own; it ends with the supervisor. A set that cannot be proven is never listened with.
+"""
+
+import argparse
+import base64
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from onecode.edge.v1 import edge_pb2 as pb
+from onecode_common.clock import SystemClock
+from onecode_common.errors import OnecodeError
+from onecode_common.files import write_file
+from onecode_common.telemetry import configure_logging
+from onecode_delivery.store import ModelStore
+from onecode_serving.counters import Counters
+from onecode_serving.data_plane import DataPlane
+from onecode_serving.domain.messages import InferenceRequest
+from onecode_serving.domain.routing import Arm, Route
+from onecode_serving.faces.access import Access
+from onecode_serving.faces.grpc_face import GrpcFace
+from onecode_serving.faces.rest_face import RestFace
+from onecode_serving.golden import Golden, check_golden, parse_golden
+from onecode_serving.version import load_version
+
+from onecode_edge.domain.modelset import Entry, ModelSet, from_document
+from onecode_edge.layout import Layout
+from onecode_edge.lifeline import tie
+from onecode_edge.seal import read_seal
+from onecode_edge.settings import EdgeSettings
+from onecode_edge.unix_http import Answer, UnixHttpServer
+
+_log = logging.getLogger(__name__)
+_DRAIN_S = 8.0
+_TAKE_S = 1.5
+_FAILED = 10
+
+
+class ProofError(Exception):
+    """A version does not do here what its golden set says."""
+
+
+class Serving:
+    """One loaded set and the questions that sync asks of it.
+
+    Args:
+        name: Of the process: two processes may serve the same set one after the other.
+    """
+
+    def __init__(self, layout: Layout, name: str, gateway: str) -> None:
+        self._store = ModelStore(layout.root)
+        self._name = name
+        self._counters = Counters()
+        self._clock = SystemClock()
+        self._goldens: dict[str, Golden] = {}
+        self.plane = DataPlane(self._counters, self._clock, source=gateway)
+        self.phase = "loading"
+        self.set_id = ""
+        self.draining = threading.Event()
+        self.taken = threading.Event()
+
+    def load(self, models: ModelSet, interval_s: int) -> None:
+        """Load and prove every version of the set.
+
+        Raises:
+            OnecodeError: A file is missing or damaged, or a version does not load.
+            ProofError: Its golden set is not answered right.
+        """
+        self.set_id = models.id
+        for digest in sorted(models.digests):
+            verified = self._store.open_version(digest)
+            version = load_version(verified.manifest, verified.onnx)
+            self._goldens[digest] = parse_golden(verified.golden)
+            result = check_golden(version, self._goldens[digest])
+            if not result.passed:
+                raise ProofError(result.detail)
+            self.plane.install(version)
+        self.route(models, interval_s)
+
+    def route(self, models: ModelSet, interval_s: int) -> None:
+        """Divide requests as the set says.
+
+        Raises:
+            PreconditionError: It names a version that is not loaded.
+        """
+        self.plane.set_routes({entry.name: _route(entry) for entry in models.entries})
+        self._counters.set_interval(interval_s)
+
+    def questions(self) -> Mapping[str, Answer]:
+        """Return what may be asked over the private socket."""
+        return {
+            "GET /v1/status": self._status,
+            "POST /v1/routes": self._routes,
+            "POST /v1/prove": self._prove,
+            "POST /v1/counters": self._take,
+            "POST /v1/settle": self._settle,
+            "POST /v1/drain": self._drain,
+        }
+
+    def _status(self, _: Mapping[str, Any]) -> dict[str, object]:
+        totals = {digest: self._counters.totals(digest) for digest in self._goldens}
+        return {
+            "instance": self._name,
+            "phase": self.phase,
+            "set": self.set_id,
+            "serving": self.plane.serving() if self.phase == "serving" else {},
+            "totals": {name: [one.requests, one.errors, one.non_finite] for name, one in totals.items()},
+        }
+
+    def _routes(self, body: Mapping[str, Any]) -> dict[str, object]:
+        self.route(from_document(body["models"]), int(body["interval_s"]))
+        return {}
+
+    def _prove(self, _: Mapping[str, Any]) -> dict[str, object]:
+        """Ask the golden sets again, and say which digest the answers of the data plane carry."""
+        found: dict[str, object] = {}
+        for digest, golden in self._goldens.items():
+            version = self.plane.version(digest)
+            if version is None:
+                continue
+            result = check_golden(version, golden)
+            request = InferenceRequest(version.model, golden.rows[0].inputs, digest)
+            answered = self.plane.infer(request).digest if result.passed else ""
+            found[digest] = {"passed": result.passed, "detail": result.detail, "answered": answered}
+        return {"versions": found, "phase": self.phase}
+
+    def _take(self, _: Mapping[str, Any]) -> dict[str, object]:
+        batch = pb.CounterBatch(counters=self._counters.take(self._clock.now().timestamp()))
+        return {"instance": self._name, "batch": base64.b64encode(batch.SerializeToString()).decode()}
+
+    def _settle(self, body: Mapping[str, Any]) -> dict[str, object]:
+        batch = pb.CounterBatch.FromString(base64.b64decode(str(body["batch"])))
+        self._counters.settle(batch.counters)
+        if self.phase == "drained":
+            self.taken.set()
+        return {}
+
+    def _drain(self, _: Mapping[str, Any]) -> dict[str, object]:
+        self.draining.set()
+        return {}
+
+
+def main() -> int:
+    """Serve until told to drain; return the exit status: 10 if the set could not be served."""
+    arguments = _arguments()
+    tie(arguments.parent, arguments.lifeline)
+    settings = EdgeSettings.load()
+    configure_logging(arguments.name, settings.log_format, settings.log_level)
+    layout = Layout(settings.home_dir)
+    serving = Serving(layout, arguments.name, arguments.gateway)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: serving.draining.set())
+    private = UnixHttpServer(layout.serve_socket(arguments.name), serving.questions(), "private")
+    private.start()
+    try:
+        seal = read_seal(layout, arguments.set)
+        serving.load(seal.models, seal.interval_s)
+        faces = _faces(settings, serving.plane)
+        for face in faces:
+            face.start()
+    except ProofError as error:
+        return _fail(layout, arguments.name, "golden", str(error))
+    except OnecodeError as error:
+        return _fail(layout, arguments.name, _cause(error.code), f"{error.code}: {error.message}")
+    serving.phase = "serving"
+    _log.info("serving set %s", arguments.set)
+    serving.draining.wait()
+    _drain(serving, faces)
+    private.stop()
+    return 0
+
+
+def _drain(serving: Serving, faces: tuple[RestFace, GrpcFace]) -> None:
+    """Stop listening, finish what is in hand, and let the last counters be taken."""
+    serving.phase = "draining"
+    stops = [threading.Thread(target=face.stop) for face in faces]
+    for stop in stops:
+        stop.start()
+    for stop in stops:
+        stop.join(timeout=_DRAIN_S)
+    serving.phase = "drained"
+    serving.taken.wait(_TAKE_S)
+
+
+def _faces(settings: EdgeSettings, plane: DataPlane) -> tuple[RestFace, GrpcFace]:
+    access = Access(
+        anonymous=settings.anonymous,
+        addresses=(settings.rest_address, settings.grpc_address),
+        tokens_file=settings.api_token_sha256_file,
+        clock=SystemClock(),
+    )
+    return RestFace(plane, access, settings.rest_address), GrpcFace(plane, access, settings.grpc_address)
+
+
+def _route(entry: Entry) -> Route:
+    arms = tuple(Arm(arm.start, arm.end, arm.digest, arm.release, arm.role) for arm in entry.arms)
+    return Route(entry.name, entry.rollout, entry.revision, entry.unit, entry.salt, arms)
+
+
+def _cause(code: str) -> str:
+    if code.startswith(("state.", "sync.", "disk.")):
+        return "corrupt"
+    return "port" if code == "port.taken" else "load"
+
+
+def _fail(layout: Layout, name: str, cause: str, detail: str) -> int:
+    _log.error("the set cannot be served: %s: %s", cause, detail)
+    document = json.dumps({"cause": cause, "detail": detail[:500]}).encode()
+    write_file(layout.run / f"{name}.failed", document, mode=0o600)
+    return _FAILED
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="onecode_edge.serve", description=__doc__)
+    for name in ("--name", "--set", "--gateway"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--lifeline", type=int, required=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    _status = main()
+    sys.stderr.flush()
+    # Threads of the faces that still wait for a slow caller must not hold the memory of a set that is served no more.
+    os._exit(_status)

@@ -1,0 +1,1 @@
+"""The rules of data sets: how bytes are understood, what is refused, and what a version is."""

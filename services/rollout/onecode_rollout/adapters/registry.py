@@ -1,0 +1,71 @@
+"""Ask the registry, and hand signed policies to it."""
+
+import time
+from collections.abc import Mapping
+
+import grpc
+
+from onecode.registry.v1 import registry_pb2 as pb
+from onecode.registry.v1 import registry_pb2_grpc as rpc
+from onecode_common.errors import NotFoundError, UnavailableError
+from onecode_rollout.domain.compatibility import Tensor, Version
+
+_ROOT_LIFE_S = 60.0
+_CHAMPION = "champion"
+
+
+class GrpcRegistry:
+    """The registry over gRPC; see :class:`onecode_rollout.ports.Registry`."""
+
+    def __init__(self, channel: grpc.Channel, project: str) -> None:
+        self._stub = rpc.RegistryServiceStub(channel)
+        self._project = project
+        self._root = (b"", 0.0)
+
+    def version(self, digest: str) -> Version:
+        """Return a model version. Raises NotFoundError."""
+        answer = self._stub.GetVersion(pb.GetVersionRequest(project=self._project, digest=digest)).version
+        inputs = tuple(Tensor(one.name, one.datatype, tuple(one.shape)) for one in answer.contract.inputs)
+        return Version(answer.model, answer.release, answer.digest, inputs)
+
+    def publish(self, version: int, metadata: bytes, policies: Mapping[str, bytes]) -> None:
+        """Hand over signed policies; the same version again is nothing new."""
+        self._stub.PublishPolicy(
+            pb.PublishPolicyRequest(
+                project=self._project, generation=version, fleet_metadata=metadata, policies=dict(policies)
+            )
+        )
+
+    def published(self) -> bytes:
+        """Return the fleet metadata that it serves; empty when none."""
+        answer = self._stub.GetDistribution(pb.GetDistributionRequest(project=self._project))
+        return bytes(answer.fleet_metadata)
+
+    def root(self) -> bytes:
+        """Return the trusted root metadata, asked for at most once a minute.
+
+        Raises:
+            UnavailableError: The registry has none yet, or does not answer.
+        """
+        content, until = self._root
+        if not content or time.monotonic() >= until:
+            answer = self._stub.GetDistribution(pb.GetDistributionRequest(project=self._project))
+            content = bytes(answer.root_metadata)
+            if not content:
+                message = "the registry has no root metadata yet: try again in a moment"
+                raise UnavailableError(message, code="registry.no_root")
+            self._root = (content, time.monotonic() + _ROOT_LIFE_S)
+        return content
+
+    def move_champion(self, model: str, digest: str) -> None:
+        """Make a version the champion by compare-and-set against what it is now."""
+        try:
+            request = pb.GetVersionRequest(project=self._project, model=model, alias=_CHAMPION)
+            now = str(self._stub.GetVersion(request).version.digest)
+        except NotFoundError:
+            now = ""
+        if now == digest:
+            return
+        self._stub.SetAlias(
+            pb.SetAliasRequest(project=self._project, model=model, alias=_CHAMPION, digest=digest, expected_digest=now)
+        )
