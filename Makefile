@@ -11,7 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 BROWSER := $(VENV)/browser
-SOURCES := libs services edge-agent proto/generate.py tests bench examples
+# Compilers call their plugins by name.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two workers; a file stays on one of them, so that what a module starts is started once.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 

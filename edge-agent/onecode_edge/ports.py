@@ -1,7 +1,7 @@
 """Hold the agent's public ports while serving processes come and go.
 
-A socket that is bound but does not listen takes no connection; it only keeps every other user's program off the port, so
-that a switch never finds it taken. The serving processes bind the same port beside it (``SO_REUSEPORT``).
+A socket that is bound but does not listen takes no connection; it only keeps every other user's program off the port,
+so that a switch never finds it taken. The serving processes bind the same port beside it (``SO_REUSEPORT``).
 """
 
 import socket

@@ -14,7 +14,6 @@ from pathlib import Path
 from onecode_common.canonical import canonical, sha256_hex
 from onecode_common.errors import InvalidError
 from onecode_common.files import flush_directory, storage_error, write_file
-
 from onecode_edge.domain.modelset import ModelSet, from_document, to_document
 from onecode_edge.layout import LINKS, Layout
 

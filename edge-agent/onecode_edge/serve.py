@@ -1,7 +1,7 @@
 """Answer requests with one model set: load it from verified bytes, prove it on itself, then listen.
 
-It has no credential, no database and no way out of the gateway. Whatever it must be told comes over a Unix socket of its
-own; it ends with the supervisor. A set that cannot be proven is never listened with.
+It has no credential, no database and no way out of the gateway. Whatever it must be told comes over a Unix socket of
+its own; it ends with the supervisor. A set that cannot be proven is never listened with.
 """
 
 import argparse
@@ -21,6 +21,12 @@ from onecode_common.errors import OnecodeError
 from onecode_common.files import write_file
 from onecode_common.telemetry import configure_logging
 from onecode_delivery.store import ModelStore
+from onecode_edge.domain.modelset import Entry, ModelSet, from_document
+from onecode_edge.layout import Layout
+from onecode_edge.lifeline import tie
+from onecode_edge.seal import read_seal
+from onecode_edge.settings import EdgeSettings
+from onecode_edge.unix_http import Answer, UnixHttpServer
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.messages import InferenceRequest
@@ -30,13 +36,6 @@ from onecode_serving.faces.grpc_face import GrpcFace
 from onecode_serving.faces.rest_face import RestFace
 from onecode_serving.golden import Golden, check_golden, parse_golden
 from onecode_serving.version import load_version
-
-from onecode_edge.domain.modelset import Entry, ModelSet, from_document
-from onecode_edge.layout import Layout
-from onecode_edge.lifeline import tie
-from onecode_edge.seal import read_seal
-from onecode_edge.settings import EdgeSettings
-from onecode_edge.unix_http import Answer, UnixHttpServer
 
 _log = logging.getLogger(__name__)
 _DRAIN_S = 8.0

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import ClassVar
 
-from onecode_common.settings import ServiceSettings
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
+
+from onecode_common.settings import ServiceSettings
 
 
 class EdgeSettings(ServiceSettings):

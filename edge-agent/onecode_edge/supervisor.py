@@ -64,8 +64,8 @@ class Supervisor:
     def run(self) -> int:
         """Keep the children going until told to stop; return the exit status."""
         wake, wake_write = os.pipe()
-        os.set_blocking(wake, False)  # noqa: FBT003 - the function takes it by position only
-        os.set_blocking(wake_write, False)  # noqa: FBT003
+        os.set_blocking(wake, False)
+        os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop)
@@ -99,10 +99,14 @@ class Supervisor:
         theirs.close()
         self._sync, self._orders, self._buffer = Child(process), ours, b""
         self._selector.register(ours, selectors.EVENT_READ, "orders")
-        running = [{"serve": name, "set": child.set_id, "pid": child.process.pid} for name, child in self._serves.items()]
+        running = [
+            {"serve": name, "set": child.set_id, "pid": child.process.pid} for name, child in self._serves.items()
+        ]
         self._tell({"is": "serves", "serves": running})
 
-    def _spawn(self, arguments: list[str], handles: tuple[int, ...], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    def _spawn(
+        self, arguments: list[str], handles: tuple[int, ...], environment: Mapping[str, str]
+    ) -> "subprocess.Popen[bytes]":
         tied = ["--parent", str(os.getpid()), "--lifeline", str(self._lifeline)]
         return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
             [sys.executable, *arguments, *tied],

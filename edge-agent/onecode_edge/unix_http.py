@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(409, {"code": error.code, "detail": error.message})
         except ValueError as error:
             self._send(400, {"code": "json.invalid", "detail": f"the body is not a JSON object: {error}"[:200]})
-        except Exception:  # The outermost frame of a call: its caller gets an answer, the log the reason.
+        except Exception:  # noqa: BLE001 - the outermost frame of a call: its caller gets an answer, the log the reason.
             _log.exception("a call on a Unix socket failed")
             self._send(500, {"code": "internal", "detail": "see the log"})
 

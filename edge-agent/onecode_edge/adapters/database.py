@@ -33,7 +33,7 @@ CREATE TABLE outcomes (
     PRIMARY KEY (model, revision, digest));
 CREATE TABLE outbox (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, body BLOB NOT NULL, attempts INTEGER NOT NULL,
-    sent_at REAL NOT NULL);
+    sent_at REAL NOT NULL, first_sent_at REAL NOT NULL);
 CREATE TABLE counters (
     model TEXT NOT NULL, rollout TEXT NOT NULL, revision INTEGER NOT NULL, digest TEXT NOT NULL, role TEXT NOT NULL,
     start INTEGER NOT NULL, seconds INTEGER NOT NULL, instance TEXT NOT NULL, requests INTEGER NOT NULL,
@@ -60,6 +60,7 @@ class Database:
         self._sequence_file = sequence_file
         self._lock = threading.RLock()
         self._depth = 0
+        self._reserved = 0
         self.renewed = ""
         try:
             self._connection = self._open()
@@ -121,8 +122,7 @@ class Database:
                 connection.execute(f"PRAGMA {pragma}")
             self._path.chmod(0o600)
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
+            _require_ok(verdict)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version == 0:
                 connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_FORMAT};COMMIT;")
@@ -150,6 +150,11 @@ class Database:
             used = self._reserved
             self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)", (used,))
         self.reserve(used)
+
+
+def _require_ok(verdict: str) -> None:
+    if verdict != "ok":
+        raise sqlite3.DatabaseError(verdict)
 
 
 def _storage_error(error: sqlite3.Error) -> ExhaustedError | UnavailableError:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from onecode_common.canonical import sha256_hex
 from onecode_common.errors import InvalidError
 from onecode_common.files import flush_directory, storage_error, write_file

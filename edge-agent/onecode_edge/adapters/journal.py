@@ -8,7 +8,6 @@ from sqlite3 import Connection
 
 from onecode.edge.v1 import edge_pb2 as pb
 from onecode_common.clock import Clock
-
 from onecode_edge.adapters.database import Database
 from onecode_edge.adapters.outbox import Outbox
 from onecode_edge.domain import transition as states
@@ -65,7 +64,8 @@ class Journal:
         )
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                f"INSERT INTO transitions ({_COLUMNS}) VALUES (NULL{', ?' * 15})", _values(transition)  # noqa: S608
+                f"INSERT INTO transitions ({_COLUMNS}) VALUES (NULL{', ?' * 15})",  # noqa: S608 - fixed text
+                _values(transition),
             )
             transition = replace(transition, id=int(cursor.lastrowid or 0))
             self._note(connection, transition)
@@ -78,7 +78,14 @@ class Journal:
         return transition
 
     def advance(
-        self, transition: Transition, state: str, *, cause: str = "", detail: str = "", served: str = "", evidence: str = ""
+        self,
+        transition: Transition,
+        state: str,
+        *,
+        cause: str = "",
+        detail: str = "",
+        served: str = "",
+        evidence: str = "",
     ) -> Transition:
         """Store the next state of a transition together with the report of it.
 
@@ -89,7 +96,11 @@ class Journal:
             message = f"transition {transition.id} cannot go from {transition.state} to {state}"
             raise ValueError(message)
         following = replace(
-            transition, state=state, since=self._now(), cause=cause or transition.cause, detail=detail or transition.detail
+            transition,
+            state=state,
+            since=self._now(),
+            cause=cause or transition.cause,
+            detail=detail or transition.detail,
         )
         _log.info("%s %s: %s %s", transition.model, transition.digest[:19], state, cause)
         with self._database.transaction() as connection:
@@ -141,7 +152,9 @@ class Journal:
     def proven(self, digest: str, runtime: str) -> bool:
         """Return whether a version passed its trial on this runtime."""
         with self._database.transaction() as connection:
-            found = connection.execute("SELECT 1 FROM proven WHERE digest=? AND runtime=?", (digest, runtime)).fetchone()
+            found = connection.execute(
+                "SELECT 1 FROM proven WHERE digest=? AND runtime=?", (digest, runtime)
+            ).fetchone()
         return found is not None
 
     def recent(self, after: int, limit: int = 200) -> list[dict[str, object]]:
@@ -161,7 +174,8 @@ class Journal:
         with self._database.transaction() as connection:
             for table in ("transitions", "journal"):
                 connection.execute(
-                    f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) - ? FROM {table})", (_KEPT,)  # noqa: S608
+                    f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) - ? FROM {table})",
+                    (_KEPT,),
                 )
 
     def meta(self, name: str) -> str:
@@ -179,7 +193,8 @@ class Journal:
         names = [name.strip() for name in _COLUMNS.split(",")[1:]]
         changes = ", ".join(f"{name}=?" for name in names)
         connection.execute(
-            f"UPDATE transitions SET {changes} WHERE id=?", (*_values(transition), transition.id)  # noqa: S608
+            f"UPDATE transitions SET {changes} WHERE id=?",
+            (*_values(transition), transition.id),
         )
 
     def _note(self, connection: Connection, transition: Transition, served: str = "", evidence: str = "") -> None:

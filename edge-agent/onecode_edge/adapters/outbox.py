@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from onecode.edge.v1 import edge_pb2 as pb
-
 from onecode_edge.adapters.database import Database
 from onecode_edge.domain.probation import Observed
 
@@ -40,7 +39,7 @@ class Outbox:
 
     def __init__(self, database: Database, source: str, boot_id: str) -> None:
         self._database = database
-        self._source = source
+        self.source = source
         self._boot_id = boot_id
 
     def add(self, kind: str, body: pb.Action | pb.Status) -> int:
@@ -52,9 +51,7 @@ class Outbox:
             if kind == "status":
                 row = connection.execute("SELECT sequence FROM outbox WHERE kind='status' AND attempts=0").fetchone()
                 if row:
-                    connection.execute(
-                        "UPDATE outbox SET body=? WHERE sequence=?", (body.SerializeToString(), row[0])
-                    )
+                    connection.execute("UPDATE outbox SET body=? WHERE sequence=?", (body.SerializeToString(), row[0]))
                     return int(row[0])
             return self._insert(kind, body.SerializeToString())
 
@@ -87,9 +84,11 @@ class Outbox:
                 (now - _AGAIN_S, now + _AGAIN_S, limit),
             ).fetchall()
             connection.executemany(
-                "UPDATE outbox SET attempts=attempts+1, sent_at=? WHERE sequence=?", [(now, row[0]) for row in rows]
+                "UPDATE outbox SET attempts=attempts+1, sent_at=?,"
+                " first_sent_at=CASE attempts WHEN 0 THEN ? ELSE first_sent_at END WHERE sequence=?",
+                [(now, now, row[0]) for row in rows],
             )
-            return [Outgoing(row[0], row[1], self._report(*row, int(now))) for row in rows]
+            return [Outgoing(row[0], row[1], self._report(row[0], row[1], row[2], int(now))) for row in rows]
 
     def never_left(self, sequences: Iterable[int]) -> None:
         """Note that these surely reached nobody; they are due again, and may still grow."""
@@ -104,6 +103,14 @@ class Outbox:
         with self._database.transaction() as connection:
             connection.executemany("DELETE FROM outbox WHERE sequence=?", [(number,) for number in sequences])
 
+    def oldest_sent(self, before: float) -> int | None:
+        """Return the number of the oldest report that was sent before a moment for the first time, and still waits."""
+        with self._database.transaction() as connection:
+            row = connection.execute(
+                "SELECT min(sequence) FROM outbox WHERE attempts>0 AND first_sent_at<=?", (before,)
+            ).fetchone()
+        return None if row[0] is None else int(row[0])
+
     def waiting(self) -> int:
         """Return how many reports wait."""
         with self._database.transaction() as connection:
@@ -115,7 +122,8 @@ class Outbox:
         with self._database.transaction() as connection:
             for digest in digests:
                 row = connection.execute(
-                    "SELECT total(requests), total(errors), total(non_finite) FROM counters WHERE digest=? AND start>=?",
+                    "SELECT total(requests), total(errors), total(non_finite) FROM counters"
+                    " WHERE digest=? AND start>=?",
                     (digest, since),
                 ).fetchone()
                 total += Observed(*map(int, row))
@@ -131,7 +139,7 @@ class Outbox:
     def _insert(self, kind: str, body: bytes) -> int:
         with self._database.transaction() as connection:
             cursor = connection.execute(
-                "INSERT INTO outbox (kind, body, attempts, sent_at) VALUES (?, ?, 0, 0)", (kind, body)
+                "INSERT INTO outbox (kind, body, attempts, sent_at, first_sent_at) VALUES (?, ?, 0, 0, 0)", (kind, body)
             )
             sequence = int(cursor.lastrowid or 0)
         self._database.reserve(sequence)
@@ -168,7 +176,7 @@ class Outbox:
             connection.execute(f"UPDATE counters SET sequence=? WHERE {_where()}", (sequence, *key))  # noqa: S608
 
     def _report(self, sequence: int, kind: str, body: bytes, now: int) -> pb.Report:
-        report = pb.Report(source=self._source, boot_id=self._boot_id, sequence=sequence, sent_at=now)
+        report = pb.Report(source=self.source, boot_id=self._boot_id, sequence=sequence, sent_at=now)
         if kind == "action":
             report.action.ParseFromString(body)
         elif kind == "status":

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from onecode.edge.v1 import edge_pb2 as pb
 from onecode_common.clock import Clock
 from onecode_common.errors import OnecodeError
-
 from onecode_edge.domain.modelset import ModelSet, to_document
 from onecode_edge.domain.probation import Observed
 from onecode_edge.layout import Layout
@@ -51,6 +50,7 @@ class ServeProcess:
         totals: What each of its versions did since it began.
         heard: When it last answered, by the monotonic clock.
         leaving: It was told to end.
+        routed: Shares and interval that it was told last; None if it was told nothing by this sync.
     """
 
     name: str
@@ -60,18 +60,25 @@ class ServeProcess:
     totals: dict[str, Observed] = field(default_factory=dict)
     serving: dict[str, str] = field(default_factory=dict)
     leaving: bool = False
+    routed: tuple[ModelSet, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a serving process ended; ``cause`` is empty when it said nothing and was not told to end."""
+    """How a serving process ended.
+
+    Attributes:
+        expected: It was told to.
+        cause: What it said: ``golden``, ``load``, ``corrupt``, ``port``; empty if it was gone without a word.
+        totals: What its versions had done when it was last heard.
+    """
 
     name: str
     set_id: str
-    status: int
     expected: bool
     cause: str
     detail: str
+    totals: Mapping[str, Observed]
 
 
 class Processes:
@@ -94,7 +101,7 @@ class Processes:
         self._line = line
         self._clock = clock
         self._collect = collect
-        self._gateway = gateway
+        self.gateway = gateway
         self._facts: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         self._running: dict[str, ServeProcess] = {}
         self.known = threading.Event()
@@ -118,7 +125,7 @@ class Processes:
         """Have a process started for a set."""
         name = f"serve-{secrets.token_hex(4)}"
         self._running[name] = ServeProcess(name, set_id, self._clock.monotonic())
-        self._line.start_serve(name, set_id, self._gateway)
+        self._line.start_serve(name, set_id, self.gateway)
 
     def leave(self, keep: str) -> None:
         """Let every process end but the one of this name; each finishes what it has in hand."""
@@ -148,6 +155,7 @@ class Processes:
             UnavailableError: It does not answer.
         """
         self._ask(process, "POST /v1/routes", {"models": to_document(models), "interval_s": interval_s})
+        process.routed = (models, interval_s)
 
     def prove(self, process: ServeProcess) -> tuple[str, dict[str, str]]:
         """Have a process answer its golden sets; return what is wrong (or nothing) and its answering digests.
@@ -218,7 +226,4 @@ class Processes:
         for path in (said, self._layout.serve_socket(process.name)):
             path.unlink(missing_ok=True)
         _log.info("%s of set %s has ended: %s %s", process.name, process.set_id, cause, detail)
-        return Death(process.name, process.set_id, status, process.leaving, cause, detail)
-
-
-
+        return Death(process.name, process.set_id, process.leaving, cause, detail, process.totals)

@@ -17,6 +17,8 @@ import jwt
 import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import DecodeError
+from urllib3.exceptions import HTTPError, NewConnectionError
+
 from onecode.edge.v1 import edge_pb2 as pb
 from onecode_common.clock import Clock
 from onecode_common.errors import (
@@ -28,8 +30,6 @@ from onecode_common.errors import (
 )
 from onecode_common.keys import public_bytes
 from onecode_common.tokens import EDGE_AUDIENCE
-from urllib3.exceptions import HTTPError, NewConnectionError
-
 from onecode_edge.adapters.identity import Enrolment, Identity, b64
 
 _OK, _UNAUTHENTICATED = 200, 401

@@ -1,11 +1,11 @@
 """Hold what is served on this disk: three links, the seals that they name, and the files that the seals name."""
 
 import logging
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 
 from onecode_common.errors import InvalidError, NotFoundError, OnecodeError
 from onecode_delivery.store import ModelStore
-
 from onecode_edge.domain.modelset import EMPTY, ModelSet
 from onecode_edge.layout import Layout
 from onecode_edge.seal import Seal, check_links, linked, point, read_seal, sweep_sets, write_seal
@@ -28,7 +28,7 @@ class Sets:
         return self.current.models if self.current else EMPTY
 
     def open(self) -> None:
-        """Find out what can be served, every file hashed: the current set, or else the last good one, or the one before.
+        """Find out what can be served, every file hashed: the current set, or the last good one, or the one before.
 
         What is found damaged is named in :attr:`damage`; the link ``current`` afterwards names what is served.
         """
@@ -96,7 +96,7 @@ class Sets:
                 return f"{error.code}: {error.message}"
         return ""
 
-    def sweep(self, keep: Iterable[ModelSet], digests: Set[str]) -> None:
+    def sweep(self, keep: Iterable[ModelSet], digests: AbstractSet[str]) -> None:
         """Remove sets and files that neither a link nor the arguments name."""
         kept = [models for name in ("current", "previous", "committed") if (models := self.linked(name)) is not None]
         kept += list(keep)

@@ -25,7 +25,7 @@ def next_start(deaths: Sequence[float], now: float) -> float:
     late = recent(deaths, now)
     if len(late) <= MAX_CRASHES - 1:
         return deaths[-1] + _QUICK_S[len(late)]
-    pause = min(_FIRST_PAUSE_S * 2 ** (len(late) - MAX_CRASHES), _LONGEST_PAUSE_S)
+    pause = min(_FIRST_PAUSE_S * float(2 ** (len(late) - MAX_CRASHES)), _LONGEST_PAUSE_S)
     return deaths[-1] + pause
 
 

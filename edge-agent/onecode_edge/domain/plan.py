@@ -1,12 +1,12 @@
 """Say what a gateway should serve under a policy, and what the next single step towards it is."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from onecode_delivery.policy import BUCKETS, ArmRange, ModelPolicy, Policy
-from onecode_serving.domain.assignment import bucket
-
 from onecode_edge.domain.modelset import EMPTY, Entry, ModelSet
+from onecode_serving.domain.assignment import bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def asked_entry(model: ModelPolicy, gateway: str) -> Entry:
     return Entry(model.name, model.rollout, model.revision, model.unit, model.salt, model.probation_s, arms)
 
 
-def wishes(policy: Policy, gateway: str, bad: Set[str], present: ModelSet) -> dict[str, Wish]:
+def wishes(policy: Policy, gateway: str, bad: AbstractSet[str], present: ModelSet) -> dict[str, Wish]:
     """Return what each model's entry means here, by model.
 
     A version that failed on this gateway is not tried again: its requests go to the stable version of the policy, or
@@ -66,7 +66,7 @@ def wishes(policy: Policy, gateway: str, bad: Set[str], present: ModelSet) -> di
     return found
 
 
-def _fallback(asked: Entry, model: ModelPolicy, bad: Set[str], present: ModelSet) -> Entry | None:
+def _fallback(asked: Entry, model: ModelPolicy, bad: AbstractSet[str], present: ModelSet) -> Entry | None:
     left = asked.without(bad)
     if left is not None:
         return left
@@ -106,19 +106,7 @@ def retuned(present: ModelSet, wished: Mapping[str, Wish]) -> ModelSet:
     return ModelSet.of(entries)
 
 
-def newly_held(before: ModelSet, after: ModelSet, wished: Mapping[str, Wish]) -> list[Entry]:
-    """Return entries that ask, under a newer revision, for exactly what is served already."""
-    found = []
-    for entry in after.entries:
-        old, wish = before.entry(entry.name), wished.get(entry.name)
-        if old is None or wish is None or wish.refused or old.digests != entry.digests:
-            continue
-        if old.revision != entry.revision:
-            found.append(entry)
-    return found
-
-
-def revert_target(committed: ModelSet | None, previous: ModelSet | None, bad: Set[str]) -> ModelSet:
+def revert_target(committed: ModelSet | None, previous: ModelSet | None, bad: AbstractSet[str]) -> ModelSet:
     """Return what to go back to: the last set found good, without what is bad now; nothing if there is none."""
     for candidate in (committed, previous):
         if candidate is not None:

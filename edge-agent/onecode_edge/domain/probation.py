@@ -26,9 +26,7 @@ class Observed:
     non_finite: int = 0
 
     def __add__(self, other: "Observed") -> "Observed":
-        return Observed(
-            self.requests + other.requests, self.errors + other.errors, self.non_finite + other.non_finite
-        )
+        return Observed(self.requests + other.requests, self.errors + other.errors, self.non_finite + other.non_finite)
 
 
 def log_evidence(observed: Observed, tolerated: float) -> float:

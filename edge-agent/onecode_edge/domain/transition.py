@@ -96,8 +96,7 @@ def after_restart(transition: Transition, current: str, *, sealed: bool, serving
     if state == SWITCHING:
         if not switched:
             return STAGED if sealed else VERIFIED
-        state = PROBATION
-        return state
+        return PROBATION
     if state == PROBATION and not switched:
         return DOWNLOADING
     if state == PROBATION and not serving and transition.starts + 1 >= MAX_STARTS:

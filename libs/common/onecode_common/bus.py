@@ -38,7 +38,8 @@ STREAMS = (
     ),
     StreamConfig(
         name="UP",
-        subjects=["oc.*.up.>"],
+        # Named by tenant: "oc.*.up.>" would overlap with "oc.ev.>", which the broker refuses.
+        subjects=["oc.default.up.>"],
         max_age=6 * _HOUR_S,
         max_bytes=1 << 30,
         duplicate_window=120,
@@ -83,6 +84,7 @@ class Bus:
     def stop(self) -> None:
         """Close the connection and end the thread."""
         if not self._thread.is_alive():
+            self._loop.close()
             return
         self._stopping = True
         try:
@@ -91,6 +93,8 @@ class Bus:
             _log.info("the bus did not close in time")
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=3)
+        if not self._thread.is_alive():
+            self._loop.close()
 
     def ready(self) -> str | None:
         """Return None: a service answers without its bus; see :attr:`connected`."""

@@ -72,12 +72,17 @@ class ModelStore:
         except FileNotFoundError:
             return False
 
-    def read(self, hex_digits: str, limit: int) -> bytes:
+    def read(self, hex_digits: str, limit: int, *, remove: bool = True) -> bytes:
         """Return an object's bytes, hashed.
+
+        Args:
+            hex_digits: Its name.
+            limit: Most bytes that it may have.
+            remove: A damaged one is removed, so that it is fetched again.
 
         Raises:
             NotFoundError: ``sync.missing_object``: there is none.
-            InvalidError: ``sync.damaged``: its bytes are not those of its name; it has been removed.
+            InvalidError: ``sync.damaged``: its bytes are not those of its name.
         """
         path = self.path(hex_digits)
         try:
@@ -89,8 +94,9 @@ class ModelStore:
         except OSError as error:
             raise storage_error(error, path) from error
         if sha256_hex(content) != hex_digits:
-            path.unlink(missing_ok=True)
-            message = f"object {hex_digits} was damaged on disk and has been removed"
+            if remove:
+                path.unlink(missing_ok=True)
+            message = f"object {hex_digits} was damaged on disk"
             raise InvalidError(message, code="sync.damaged", params={"digest": hex_digits}, hint="it is fetched again")
         return content
 
@@ -155,6 +161,12 @@ class ModelStore:
             golden=found[GOLDEN_FILE],
             verifier=_VERIFIER,
         )
+
+    def check_version(self, digest: str) -> None:
+        """Hash every file of a version, and change nothing. Raises as :meth:`open_version` does."""
+        manifest = parse_manifest(self.read(hex_of(digest), MAX_BYTES, remove=False))
+        for file in manifest.files:
+            self.read(file.hex, file.length, remove=False)
 
     def check_space(self, missing: int) -> None:
         """Make sure that so many bytes, and a margin, fit.

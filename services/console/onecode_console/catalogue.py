@@ -5,6 +5,7 @@ Run ``python -m onecode_console.catalogue`` after a text was changed; new messag
 """
 
 import sys
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ PACKAGE = Path(__file__).parent
 FOLDER = PACKAGE / "locale" / "zh_Hans_CN" / "LC_MESSAGES"
 _METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext:babel_extract")]
 _OPTIONS = {"templates/**.html": {"newstyle_gettext": "true", "trimmed": "true", "silent": "false"}}
+_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _KEYWORDS: dict[str, Any] = {"_": None, "gettext": None, "N_": None, "text": None}
 
 
@@ -49,6 +51,10 @@ def update() -> list[str]:
     catalog = read(path) if path.exists() else Catalog(locale="zh_Hans_CN", project="onecode", charset="utf-8")
     catalog.update(collect(), no_fuzzy_matching=True, update_creation_date=False)
     catalog.obsolete.clear()
+    catalog.header_comment = "# Chinese texts of the console. Kept by `python -m onecode_console.catalogue`."
+    catalog.fuzzy = False
+    # Dates of the file itself would change with every run and say nothing.
+    catalog.creation_date = catalog.revision_date = _EPOCH
     with path.open("wb") as file:
         write_po(file, catalog, width=120, sort_output=True, omit_header=False, include_lineno=False)
     (FOLDER / "messages.mo").write_bytes(compiled(catalog))

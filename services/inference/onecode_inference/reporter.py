@@ -54,6 +54,7 @@ class Reporter:
     def set_period(self, seconds: float) -> None:
         """Report counters and status this often."""
         self._period_s = max(0.2, seconds)
+        self._next = min(self._next, self._clock.monotonic() + self._period_s)
 
     def tell(self, action: edge_pb2.Action) -> None:
         """Report that an action reached a state."""

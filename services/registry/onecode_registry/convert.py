@@ -9,8 +9,9 @@ from onecode.registry.v1 import registry_pb2 as pb
 from onecode_registry.domain.contract import Contract, Tensor, read_contract
 from onecode_registry.domain.run import Point, RunLog
 from onecode_registry.domain.version import GOLDEN_FILE
+from onecode_registry.usecases.admission import Candidate, ForeignFile
 from onecode_registry.usecases.policies import Publication
-from onecode_registry.usecases.versions import Candidate, ForeignFile, Found, ModelSummary
+from onecode_registry.usecases.versions import Found, ModelSummary
 
 
 def candidate_from_wire(request: pb.RegisterVersionRequest) -> Candidate:

@@ -10,6 +10,7 @@ from onecode_registry.mirroring import Mirror
 from onecode_registry.ports import Ports
 from onecode_registry.reconcile import Housekeeping
 from onecode_registry.servicer import RegistryServicer
+from onecode_registry.usecases.admission import Admission
 from onecode_registry.usecases.aliases import Aliases
 from onecode_registry.usecases.distribution import Distribution
 from onecode_registry.usecases.policies import Policies
@@ -70,9 +71,10 @@ def build(ports: Ports, public: Path, sweep_after: timedelta) -> Service:
     """
     signed = SignedMetadata(ports)
     registration = Registration(ports, signed)
-    versions = Versions(ports, signed, registration)
+    versions = Versions(ports, signed)
+    admission = Admission(ports, registration, versions)
     house = Housekeeping(ports, signed, registration, sweep_after)
-    servicer = RegistryServicer(versions, Aliases(ports, versions), Policies(ports, signed), Runs(ports))
+    servicer = RegistryServicer(admission, versions, Aliases(ports, versions), Policies(ports, signed), Runs(ports))
     loops = (
         Loop("finish", house.finish, idle_s=_FINISH_S),
         Loop("refresh", house.refresh, idle_s=_REFRESH_S),

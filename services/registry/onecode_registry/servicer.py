@@ -13,6 +13,7 @@ from onecode_registry.convert import (
     version_to_wire,
 )
 from onecode_registry.domain.version import Alias
+from onecode_registry.usecases.admission import Admission
 from onecode_registry.usecases.aliases import Aliases
 from onecode_registry.usecases.policies import Policies
 from onecode_registry.usecases.runs import Runs
@@ -39,7 +40,10 @@ RULES = {
 class RegistryServicer(rpc.RegistryServiceServicer):
     """The wire face of the use cases."""
 
-    def __init__(self, versions: Versions, aliases: Aliases, policies: Policies, runs: Runs) -> None:
+    def __init__(
+        self, admission: Admission, versions: Versions, aliases: Aliases, policies: Policies, runs: Runs
+    ) -> None:
+        self._admission = admission
         self._versions = versions
         self._aliases = aliases
         self._policies = policies
@@ -47,12 +51,12 @@ class RegistryServicer(rpc.RegistryServiceServicer):
 
     def RegisterVersion(self, request: pb.RegisterVersionRequest, _context: object) -> pb.RegisterVersionResponse:
         """Answer once the version is signed; repeating the call with the same id is harmless."""
-        found = self._versions.register(candidate_from_wire(request), _who().principal)
+        found = self._admission.register(candidate_from_wire(request), _who().principal)
         return pb.RegisterVersionResponse(version=version_to_wire(found))
 
     def ImportVersion(self, request: pb.ImportVersionRequest, _context: object) -> pb.ImportVersionResponse:
         """Answer once the file was tried and signed; repeating the call with the same id is harmless."""
-        found = self._versions.import_file(foreign_from_wire(request), _who().principal)
+        found = self._admission.import_file(foreign_from_wire(request), _who().principal)
         return pb.ImportVersionResponse(version=version_to_wire(found))
 
     def GetVersion(self, request: pb.GetVersionRequest, _context: object) -> pb.GetVersionResponse:

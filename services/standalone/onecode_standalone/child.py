@@ -14,7 +14,7 @@ from pathlib import Path
 from onecode_common.clock import Clock
 from onecode_standalone.backoff import Backoff
 from onecode_standalone.keeping import Keeper
-from onecode_standalone.logfile import open_log
+from onecode_standalone.logfile import last_lines, open_log, size
 from onecode_standalone.table import Entry
 
 STOP_S = 5.0
@@ -52,6 +52,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._backoff = Backoff()
         self._began = 0.0
+        self._log_from = 0
         self._start_at = 0.0
         self._kill_at = 0.0
 
@@ -70,6 +71,10 @@ class Child:
         """Seconds since the present process began; 0 without one."""
         return self._clock.monotonic() - self._began if self._process is not None else 0.0
 
+    def last_words(self, count: int = 3) -> list[str]:
+        """Return the last lines that the present or last process wrote."""
+        return last_lines(self._log, count, self._log_from)
+
     def due(self) -> bool:
         """Return whether the wait after the last death is over."""
         return self._clock.monotonic() >= self._start_at
@@ -77,6 +82,7 @@ class Child:
     def start(self, keeper: Keeper) -> None:
         """Start the process in a session of its own."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._log_from = size(self._log)
         with open_log(self._log) as log:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - the table's own programs

@@ -4,6 +4,7 @@ import http.client
 import json
 from collections.abc import Mapping
 from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from onecode_common.errors import ConflictError, InvalidError, OnecodeError, UnavailableError
@@ -36,23 +37,26 @@ class Enrolment:
 
         Raises:
             UnavailableError: The console does not answer.
+            ConflictError: The server knows another gateway of this name.
             OnecodeError: It refused.
         """
-        folder = self._home.gateway(gateway)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._home.gateway(gateway).mkdir(mode=0o700, parents=True, exist_ok=True)
         pinned = self._home.root / "gateways" / f"{gateway}.root"
         if not (enrolled(self._home, gateway) and pinned.exists()):
-            self._make_segment()
-            answer = self._post("/api/v1/gateways", {"name": gateway, "segment": SEGMENT, "accept": True})
-            write_file(self._home.gateway_token(gateway), str(answer["token"]).encode(), mode=0o600)
-            write_file(pinned, str(answer["root_sha256"]).encode(), mode=0o600)
+            try:
+                self._invite(gateway, pinned)
+            except ConflictError:
+                # The server let it in, but it was ended before it heard so: it asks again with its old token.
+                if not pinned.exists():
+                    raise
         return {"ONECODE_EDGE_ROOT_SHA256": pinned.read_text(encoding="ascii").strip()}
 
-    def _make_segment(self) -> None:
-        try:
-            self._post("/api/v1/segments", {"name": SEGMENT})
-        except ConflictError:
-            return
+    def _invite(self, gateway: str, pinned: Path) -> None:
+        self._post("/api/v1/segments", {"name": SEGMENT})
+        answer = self._post("/api/v1/gateways", {"name": gateway, "segment": SEGMENT, "accept": True})
+        if answer.get("token"):
+            write_file(self._home.gateway_token(gateway), str(answer["token"]).encode(), mode=0o600)
+        write_file(pinned, str(answer["root_sha256"]).encode(), mode=0o600)
 
     def _post(self, path: str, body: Mapping[str, object]) -> dict[str, object]:
         token = self._home.api_token_file.read_text(encoding="ascii").strip()

@@ -35,10 +35,15 @@ def trim(log: Path) -> None:
                 file.truncate(0)
 
 
-def last_lines(log: Path, count: int = 5) -> list[str]:
-    """Return the last lines of a log that say something."""
+def size(log: Path) -> int:
+    """Return how long the log is; 0 without one."""
+    return log.stat().st_size if log.exists() else 0
+
+
+def last_lines(log: Path, count: int = 5, since: int = 0) -> list[str]:
+    """Return the last lines of a log that say something, of those after a place in it."""
     with suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
+        file.seek(max(since, log.stat().st_size - 8192))
         lines = file.read().decode(errors="replace").splitlines()
         return [line for line in lines if line.strip()][-count:]
     return []

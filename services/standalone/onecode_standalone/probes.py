@@ -20,7 +20,7 @@ def probe(url: str) -> str | None:
     try:
         return _nats(host, port) if parts.scheme == "nats" else _http(host, port, parts.path)
     except (OSError, http.client.HTTPException) as error:
-        return f"does not answer: {error or type(error).__name__}"
+        return f"does not answer: {getattr(error, 'strerror', None) or error or type(error).__name__}"
 
 
 def _nats(host: str, port: int) -> str | None:

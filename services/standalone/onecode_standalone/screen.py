@@ -7,8 +7,6 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from onecode_standalone.child import Child
-from onecode_standalone.home import Home
-from onecode_standalone.logfile import last_lines
 
 _REFRESH_S = 1.0
 _COLOURS = {"ready": "green", "held": "dim", "backoff": "red", "unready": "yellow", "stopping": "dim"}
@@ -38,9 +36,6 @@ class Screen(Protocol):
 class PlainScreen:
     """One line for each change; nothing that moves."""
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
-
     def __enter__(self) -> Self:
         return self
 
@@ -55,7 +50,7 @@ class PlainScreen:
             return
         self.say(f"{child.name:<12} {child.state:<9} {child.reason}".rstrip())
         if child.state == "backoff":
-            for line in last_lines(self._home.log(child.name), 3):
+            for line in child.last_words():
                 self.say(f"  | {line[:200]}")
 
     def say(self, text: str) -> None:
@@ -67,11 +62,10 @@ class PlainScreen:
 class LiveScreen:
     """A table that is drawn anew every second."""
 
-    def __init__(self, home: Home, status: Callable[[], Document]) -> None:
+    def __init__(self, status: Callable[[], Document]) -> None:
         from rich.console import Console  # noqa: PLC0415 - only a terminal pays for it
         from rich.live import Live  # noqa: PLC0415
 
-        self._home = home
         self._status = status
         self._console = Console()
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
@@ -93,7 +87,7 @@ class LiveScreen:
     def changed(self, child: Child) -> None:
         """Print why a process died; the table shows the rest."""
         if child.state == "backoff":
-            lines = last_lines(self._home.log(child.name), 3)
+            lines = child.last_words()
             self.say(f"{child.name}: {child.reason}" + "".join(f"\n  | {line[:200]}" for line in lines))
 
     def say(self, text: str) -> None:

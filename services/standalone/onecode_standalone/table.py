@@ -66,7 +66,7 @@ def platform_table(home: Home, addresses: Addresses, enrol: Callable[[int], Prep
         PreconditionError: There is no nats-server in this environment.
     """
     table = [_bus(home, addresses)]
-    needs = {"inference": ("registry",), "console": ("registry", "ingestion", "training", "rollout")}
+    needs = {"inference": ("registry",), "console": ("registry", "rollout")}
     table += [_service(home, addresses, service, needs.get(service, ("nats",))) for service in SERVICES]
     for number in range(1, addresses.settings.gateways + 1):
         table.append(_gateway(home, addresses, number, enrol(number)))
@@ -227,5 +227,5 @@ def _gateway(home: Home, addresses: Addresses, number: int, prepare: Preparation
     environment |= {f"ONECODE_EDGE_{key}": value for key, value in values.items()}
     argv = (sys.executable, "-m", "onecode_edge")
     return Entry(
-        name, argv, environment, f"http://127.0.0.1:{ports.ops}/readyz", ports.rest, ("console", "rollout"), prepare
+        name, argv, environment, f"http://127.0.0.1:{ports.ops}/readyz", ports.rest, ("console", "rollout", "registry"), prepare
     )

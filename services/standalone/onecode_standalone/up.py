@@ -58,7 +58,7 @@ def run_up(settings: UpSettings, make_table: TableMaker = whole_platform) -> Non
         ending = _Ending(supervisor)
         control = ControlServer(home.control, _operations(supervisor, status, ending))
         control.start()
-        screen: Screen = LiveScreen(home, status.document) if sys.stdout.isatty() else PlainScreen(home)
+        screen: Screen = LiveScreen(status.document) if sys.stdout.isatty() else PlainScreen()
         with screen:
             told.append(screen)
             screen.say(f"home {home.root}, supervisor {os.getpid()}, ports from {settings.port_base}")

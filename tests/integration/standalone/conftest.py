@@ -31,7 +31,7 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 def free_block() -> int:
     """Return a base whose next ports nobody has now."""
-    for base in range(20_000 + os.getpid() % 300 * 100, 60_000, 200):
+    for base in range(10_000 + os.getpid() % 60 * 300, 32_000, 200):
         try:
             for port in range(base, base + 10):
                 socket.create_server(("127.0.0.1", port)).close()
@@ -100,3 +100,9 @@ def stand_in(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], StandIn]]:
     yield start
     for one in started:
         one.end()
+
+
+@pytest.fixture(scope="module")
+def free_base() -> int:
+    """A port base whose block nobody has."""
+    return free_block()

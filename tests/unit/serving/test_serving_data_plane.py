@@ -178,7 +178,7 @@ def test_metadata_names_the_versions_that_are_held(one: ServedVersion, two: Serv
 @pytest.mark.parametrize("change", ["onnx", "dtype", "name", "rank"])
 def test_bytes_that_keep_another_contract_than_their_manifest_are_not_loaded(change: str) -> None:
     built = make.built("m", 1, make.plus(1))
-    manifest = {**built.manifest, "contract": {key: value for key, value in built.manifest["contract"].items()}}
+    manifest = {**built.manifest, "contract": dict(built.manifest["contract"])}
     entry = dict(manifest["contract"]["inputs"][0])
     entry |= {"dtype": {"datatype": "FP64"}, "name": {"name": "other"}, "rank": {"shape": [-1]}, "onnx": {}}[change]
     manifest["contract"]["inputs"] = [entry]

@@ -1,5 +1,6 @@
 """Be the command ``onecode``: gather the nouns of the client and the commands of other installed packages."""
 
+import os
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -26,6 +27,10 @@ def application() -> typer.Typer:
         rich_markup_mode=None if not sys.stdout.isatty() else "rich",
     )
     app.callback()(_where)
+    if "_ONECODE_COMPLETE" in os.environ:
+        from typer.completion import completion_init  # noqa: PLC0415
+
+        completion_init()
     for entry in entry_points(group="onecode.commands"):
         entry.load()(app)
     nouns = (

@@ -128,7 +128,8 @@ class S3Objects:
         try:
             for item in self._client.list_objects(self._bucket, prefix=self._prefix, recursive=True):
                 name = str(item.object_name).removeprefix(self._prefix).replace("/", "")
-                yield name, item.last_modified or datetime.now(UTC)
+                # A store that does not say when: as if it were new, so that no sweep takes it.
+                yield name, item.last_modified or datetime.max.replace(tzinfo=UTC)
         except (MinioException, urllib3.exceptions.HTTPError) as error:
             raise _unavailable(error) from error
 

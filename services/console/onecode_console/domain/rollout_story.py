@@ -56,6 +56,13 @@ class RolloutFacts:
             return Share(1.0)
         return Share(self.steps[max(0, min(self.step, len(self.steps) - 1))] / _WHOLE)
 
+    @property
+    def share_now(self) -> Share:
+        """Part of the unit that the candidate gets at this moment."""
+        if self.state in ("promoting", "succeeded"):
+            return Share(1.0)
+        return self.share if self.state in ("running", "paused", "aborted") else Share(0.0)
+
 
 NOTHING_TO_DO = Text(N_("There is nothing for you to do now."))
 

@@ -11,6 +11,9 @@ SIZES = ((640, 280), (340, 260))
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 20, 40
 """Room for the scales around the plot, in pixels."""
 
+_NEAR = 1.5
+"""The trivial answer is drawn if it lies so many spreads of the scores below them; else it would flatten them."""
+
 Sized = list[tuple[tuple[int, int], "ScoreChart"]]
 
 
@@ -67,7 +70,9 @@ def _frame(size: tuple[int, int], across: tuple[float, float], up: tuple[float, 
 
 
 def _score_chart(trials: Sequence[Scored], baseline: float | None, winner: int, size: tuple[int, int]) -> ScoreChart:
-    low, high = widened([*(one.score for one in trials), *([] if baseline is None else [baseline])])
+    scores = [one.score for one in trials]
+    near = baseline is not None and baseline >= min(scores) - _NEAR * (max(scores) - min(scores))
+    low, high = widened([*scores, *([baseline] if near and baseline is not None else [])])
     last = max(one.number for one in trials)
     frame = _frame(size, (0.5, last + 0.5), (low, high))
     best: list[Point] = []
@@ -82,7 +87,7 @@ def _score_chart(trials: Sequence[Scored], baseline: float | None, winner: int, 
         frame,
         [_mark(frame, one, one.number, winner) for one in trials],
         frame.path(best),
-        None if baseline is None else frame.y(baseline),
+        frame.y(baseline) if near and baseline is not None else None,
         None,
         [(frame.x(value), value) for value in ticks(1, last, 8) if value == int(value)],
         [(frame.y(value), value) for value in ticks(low, high, 5)],

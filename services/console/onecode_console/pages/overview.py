@@ -59,7 +59,7 @@ def _count(things: Sequence[Message] | None) -> int | None:
 
 def _needs(found: dict[str, Any]) -> list[Need]:
     rollouts = [
-        Seen(one.plan.model or one.rollout_id, f"rollouts/{one.rollout_id}", one.state, one.reason)
+        Seen(_title(one), f"rollouts/{one.rollout_id}", one.state, one.reason)
         for one in found["rollouts"] or ()
     ]
     runs = [Seen(one.model or one.run_id, f"runs/{one.run_id}", run_state(one)) for one in found["runs"] or ()]
@@ -68,14 +68,19 @@ def _needs(found: dict[str, Any]) -> list[Need]:
     return needs(rollouts, runs, stale, away)
 
 
+def _title(one: Any) -> str:
+    model = str(one.plan.model or one.rollout_id)
+    return f"{model} v{one.candidate_release}" if one.candidate_release else model
+
+
 def _running_rollout(one: Any) -> dict[str, Any]:
     steps = len(one.plan.steps)
     return {
         "page": f"rollouts/{one.rollout_id}",
-        "name": f"{one.plan.model} v{one.candidate_release}" if one.candidate_release else one.plan.model,
+        "name": _title(one),
         "word": word(ROLLOUTS, one.state),
         "kind": "rollout",
-        "progress": (one.step + 1) / steps if steps else 1.0,
+        "progress": one.step / steps if steps else 0.0,
         "step": f"{min(one.step + 1, max(1, steps))}/{max(1, steps)}",
     }
 

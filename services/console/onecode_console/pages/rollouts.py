@@ -168,12 +168,12 @@ def _member(each: Any, candidate: str, names: dict[str, str]) -> dict[str, Any]:
 
 def _step(index: int, each: Any, one: Any) -> dict[str, Any]:
     over = one.state in ("succeeded", "promoting") or index < one.step
-    here = index == one.step and one.state in ("running", "paused")
+    last = index == one.step and one.started.seconds
     return {
         "share": each.share / 10_000,
         "manual": each.manual_gate,
         "observe": each.min_observe_seconds or one.plan.preset.min_observe_seconds,
-        "mark": "done" if over else "here" if here else "todo",
+        "mark": "done" if over else "here" if last else "todo",
     }
 
 

@@ -57,7 +57,7 @@ def _looks_whole(cell: str, delimiter: str) -> bool:
 
 
 def guess_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first row holds names: no cell of it is a number, a time or a missing value."""
+    """Return whether the first row holds names: no cell of it is a number or a time, and not all are empty."""
     if not rows:
         return True
     first = [cell.strip() for cell in rows[0]]

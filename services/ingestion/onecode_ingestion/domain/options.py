@@ -58,8 +58,6 @@ class ReadOptions:
         bad_delimiter = self.delimiter.isalnum() or self.delimiter in ('"', "\n", "\r", "\0", ".")
         if self.delimiter and (len(self.delimiter) != 1 or bad_delimiter):
             raise _refused("delimiter", self.delimiter, "use one character such as , ; | or a tab")
-        if self.delimiter == "," and self.decimal_comma:
-            raise _refused("decimal_comma", "true", "a comma cannot part both cells and decimals")
         names = [name for name, _ in self.columns]
         twice = next((name for name in names if names.count(name) > 1), None) if names else None
         if twice is not None:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from onecode_common.canonical import sha256_hex
-from onecode_common.errors import ConflictError, InvalidError, NotFoundError
+from onecode_common.errors import ConflictError, InvalidError
 from onecode_registry.domain.policy import Named, read_policy, segment_of
+from onecode_registry.domain.project import require_project
 from onecode_registry.domain.version import READY
 from onecode_registry.ports import Fleet, Ports
 from onecode_registry.rows import Unit
@@ -47,7 +48,7 @@ class Policies:
             ConflictError: The generation is not newer, or it was published with another content.
             InvalidError: Not signed by the fleet key, or metadata and policies do not fit each other.
         """
-        self._check_project(publication.project)
+        require_project(publication.project, self._project)
         now = self._clock.now()
         with self._records.transaction() as unit:
             unit.turn()
@@ -70,7 +71,7 @@ class Policies:
 
     def published(self, project: str) -> Published:
         """Return what is published, for a controller that lost its memory."""
-        self._check_project(project)
+        require_project(project, self._project)
         with self._records.transaction() as unit:
             return Published(unit.trust.current("fleet") or b"", unit.trust.current("root") or b"")
 
@@ -120,8 +121,3 @@ class Policies:
         if version is None or version.state != READY:
             message = f"the policy {path} names {digest}, which is no version"
             raise InvalidError(message, code="policy.unknown_version", params={"digest": digest})
-
-    def _check_project(self, project: str) -> None:
-        if project != self._project:
-            message = f"there is no project {project[:80]!r}"
-            raise NotFoundError(message, code="project.missing", params={"value": project[:80]})

@@ -1,7 +1,7 @@
 """Take what training tells of its runs; MLflow hears of it later, whether it is up now or not."""
 
-from onecode_common.errors import NotFoundError
 from onecode_common.ids import check_id
+from onecode_registry.domain.project import require_project
 from onecode_registry.domain.run import RunLog, check_log, merge
 from onecode_registry.ports import Ports
 
@@ -20,9 +20,7 @@ class Runs:
         Raises:
             InvalidError: A key, state or size does not fit.
         """
-        if log.project != self._project:
-            message = f"there is no project {log.project[:80]!r}"
-            raise NotFoundError(message, code="project.missing", params={"value": log.project[:80]})
+        require_project(log.project, self._project)
         check_id(log.run_id, "run id")
         check_log(log)
         with self._records.transaction() as unit:

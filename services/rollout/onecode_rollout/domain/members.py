@@ -170,8 +170,7 @@ def quorum(members: Sequence[Member], rollout: Rollout, now: float) -> bool:
         counted = installs(members, now, rollout.plan.preset.lost_after_s)
         started = counted.open + counted.outcomes + len(counted.refused)
         return len(taken) >= _QUORUM * len(members) and counted.open <= _STILL_OPEN * started
-    here = [m for m in members if reachable(m, now, rollout.plan.preset.report_s)]
-    return all(m in taken for m in here) and 2 * len(taken) >= len(members)
+    return all(m in taken for m in _waited_for(members, rollout, now)) and 2 * len(taken) >= len(members)
 
 
 def is_back(member: Member, rollout: Rollout) -> bool:
@@ -195,6 +194,12 @@ def is_back(member: Member, rollout: Rollout) -> bool:
 
 def settled(members: Sequence[Member], rollout: Rollout, now: float, *, all_of_them: bool) -> bool:
     """Whether every affected member is back; only the reachable ones are waited for unless ``all_of_them``."""
-    report_s = rollout.plan.preset.report_s
-    waited = [m for m in members if all_of_them or reachable(m, now, report_s)]
+    waited = members if all_of_them else _waited_for(members, rollout, now)
     return all(is_back(member, rollout) for member in waited)
+
+
+def _waited_for(members: Sequence[Member], rollout: Rollout, now: float) -> list[Member]:
+    """Return the members that are reachable; at first everybody, so that a slow one gets its chance to speak."""
+    report_s = rollout.plan.preset.report_s
+    early = now - rollout.changed < reach_s(report_s)
+    return [member for member in members if early or reachable(member, now, report_s)]

@@ -16,7 +16,7 @@ from onecode_rollout.domain.planner import clean_requests_needed, requests_neede
 from onecode_rollout.domain.rollout import Rollout, share_of
 from onecode_rollout.domain.situation import Situation, Suspect
 
-_LARGE = 20.0
+_LARGE = 13.8
 _NAMED = 4
 
 NOTHING_TO_DO = "Nothing to do."

@@ -1,0 +1,1 @@
+"""How ingestion reaches what is outside: its database, its files, and the child that reads foreign bytes."""

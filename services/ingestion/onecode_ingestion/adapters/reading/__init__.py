@@ -1,0 +1,1 @@
+"""The child process that reads foreign bytes: all native parsers run here, under limits, and nowhere else."""

@@ -1,0 +1,1 @@
+"""Where training touches the outside: one thing a file."""

@@ -1,0 +1,1 @@
+"""The rules of training: values and pure functions."""

@@ -1,0 +1,1 @@
+"""The program of one run: it computes, and tells what it did in a file; it knows no other service."""
