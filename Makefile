@@ -55,7 +55,7 @@ clean: ## Remove .venv and everything that was made
 
 $(STAMP): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install it, or name another with PYTHON=..."; exit 1; }
-	@echo "== creating $(VENV) (once; about two minutes, 2.6 GB)"
+	@echo "== creating $(VENV) (once; about two minutes, 2 GB)"
 	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -e ".[dev]"
 	@touch $@

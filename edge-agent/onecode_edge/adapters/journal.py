@@ -174,7 +174,7 @@ class Journal:
         with self._database.transaction() as connection:
             for table in ("transitions", "journal"):
                 connection.execute(
-                    f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) - ? FROM {table})",
+                    f"DELETE FROM {table} WHERE rowid <= (SELECT max(rowid) - ? FROM {table})",  # noqa: S608
                     (_KEPT,),
                 )
 
@@ -193,7 +193,7 @@ class Journal:
         names = [name.strip() for name in _COLUMNS.split(",")[1:]]
         changes = ", ".join(f"{name}=?" for name in names)
         connection.execute(
-            f"UPDATE transitions SET {changes} WHERE id=?",
+            f"UPDATE transitions SET {changes} WHERE id=?",  # noqa: S608 - fixed text
             (*_values(transition), transition.id),
         )
 

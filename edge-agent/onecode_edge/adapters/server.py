@@ -186,7 +186,8 @@ class Server:
                 "POST", f"{self._url}{path}", body=body, headers=dict(headers), redirect=False, preload_content=False
             )
             answer = response.read(_MAX_ANSWER)
-            response.release_conn()
+            # Not given back: what is left of an answer that is longer would be the next one.
+            response.close()
         except NewConnectionError as error:
             message = f"the server at {self._url} cannot be reached"
             raise NeverSentError(message, code="edge.server_unavailable") from error

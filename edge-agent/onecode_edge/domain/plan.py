@@ -45,7 +45,6 @@ def asked_entry(model: ModelPolicy, gateway: str) -> Entry:
         number = bucket(model.salt, gateway)
         mine = next(arm for arm in arms if arm.start <= number < arm.end)
         arms = (ArmRange(0, BUCKETS, mine.release, mine.digest, mine.role),)
-    arms = tuple(arm for arm in arms if arm.end > arm.start)
     return Entry(model.name, model.rollout, model.revision, model.unit, model.salt, model.probation_s, arms)
 
 

@@ -202,8 +202,10 @@ class Bus:
         task.add_done_callback(self._tasks.discard)
 
     async def _close(self) -> None:
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._client.is_connected or self._client.is_reconnecting:
             await self._client.close()
 

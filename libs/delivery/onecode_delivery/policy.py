@@ -126,6 +126,10 @@ def parse_policy(content: bytes, tenant: str, segment: str) -> Policy:
     _check_critical(document)
     try:
         policy = _policy(document)
+    except InvalidError as error:
+        if error.code.startswith("sync."):
+            raise
+        raise _refused("sync.policy", f"the policy cannot be read: {error.message}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _refused("sync.policy", f"the policy cannot be read: {error!r}") from error
     if policy.tenant != tenant:

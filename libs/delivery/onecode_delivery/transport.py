@@ -7,7 +7,8 @@ answers, how much it may send, and how slowly.
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import urllib3
@@ -70,17 +71,36 @@ class MetadataFetcher(FetcherInterface):
     def __init__(self, http: Http) -> None:
         self._http = http
 
+    def download_bytes(self, url: str, max_length: int) -> bytes:
+        """Return the whole answer, in memory, and let go of the connection whatever happens.
+
+        Raises:
+            DownloadLengthMismatchError: There is more than ``max_length``.
+            DownloadError: As :meth:`fetch`.
+        """
+        content = bytearray()
+        with closing(self._open(url)) as body:
+            for piece in body:
+                content += piece
+                if len(content) > max_length:
+                    message = f"{url} has more than {max_length} bytes"
+                    raise DownloadLengthMismatchError(message)
+        return bytes(content)
+
     def _fetch(self, url: str) -> Iterator[bytes]:
+        return self._open(url)
+
+    def _open(self, url: str) -> Generator[bytes, None, None]:
         response = self._http.get(url)
         if response.status != _OK:
             status = response.status
-            response.release_conn()
+            response.close()
             message = f"{url} answers {status}"
             raise DownloadHTTPError(message, status)
         return pieces(response)
 
 
-def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+def pieces(response: urllib3.BaseHTTPResponse) -> Generator[bytes, None, None]:
     """Yield the body as it comes.
 
     Raises:
@@ -217,6 +237,3 @@ def unavailable(url: str, error: BaseException) -> UnavailableError:
     """Return the error of a server that cannot be reached now."""
     message = f"{url.split('?', maxsplit=1)[0]} does not answer: {type(error).__name__}"
     return UnavailableError(message, code="sync.unavailable")
-
-
-__all__ = ["DownloadLengthMismatchError", "Http", "MetadataFetcher", "download", "pieces", "status_error"]

@@ -4,13 +4,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from prometheus_client import Counter as Metric
 
 from onecode_common.clock import Clock
-from onecode_common.errors import InvalidError, NotFoundError, OnecodeError, PreconditionError, UnavailableError
+from onecode_common.errors import InvalidError, OnecodeError, PreconditionError, UnavailableError
 from onecode_serving.counters import CounterKey, Counters
 from onecode_serving.domain.assignment import BUCKETS
 from onecode_serving.domain.classification import top_classes
@@ -20,6 +20,7 @@ from onecode_serving.domain.messages import InferenceReply, InferenceRequest, Ou
 from onecode_serving.domain.routing import Arm, Route, choose
 from onecode_serving.domain.tensors import Array
 from onecode_serving.domain.validation import Limits, check_parameters, feeds_of, unit_of, wanted_of
+from onecode_serving.table import Table
 from onecode_serving.version import NON_FINITE, ServedVersion
 
 _log = logging.getLogger(__name__)
@@ -30,16 +31,6 @@ LONGEST_DEADLINE_S = 30.0
 DEADLINE = "deadline.exceeded"
 CHEAP_S = 0.002
 """A run that is shorter than this may run on an event loop."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """What is served, replaced as a whole: a request sees the old one or the new one."""
-
-    versions: Mapping[str, ServedVersion] = field(default_factory=lambda: MappingProxyType({}))
-    routes: Mapping[str, Route] = field(default_factory=lambda: MappingProxyType({}))
-    missing: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +68,13 @@ class DataPlane:
         self._source = source
         self._limits = limits or Limits()
         self._draw = draw or _random_bucket
-        self._table = _Table()
+        self._table = Table()
         self._lock = threading.Lock()
 
     def install(self, version: ServedVersion) -> None:
         """Hold a version ready; it is reached by its number, and by routes that name it later."""
         with self._lock:
-            self._replace(versions={**self._table.versions, version.digest: version})
+            self._table = replace(self._table, versions={**self._table.versions, version.digest: version})
 
     def retire(self, digest: str) -> None:
         """Let go of a version; requests that have it finish with it.
@@ -96,7 +87,9 @@ class DataPlane:
             if routed:
                 message = f"version {digest} is still served by model {routed[0]!r}: change the route first"
                 raise PreconditionError(message, code="serving.routed")
-            self._replace(versions={key: one for key, one in self._table.versions.items() if key != digest})
+            self._table = replace(
+                self._table, versions={key: one for key, one in self._table.versions.items() if key != digest}
+            )
 
     def set_routes(self, routes: Mapping[str, Route]) -> None:
         """Serve by these routes from the next request on.
@@ -110,12 +103,12 @@ class DataPlane:
                 if absent:
                     message = f"model {route.model!r}: version {min(absent)} is not installed"
                     raise PreconditionError(message, code="serving.not_installed")
-            self._replace(routes=MappingProxyType(dict(routes)))
+            self._table = replace(self._table, routes=MappingProxyType(dict(routes)))
 
     def announce(self, missing: Mapping[str, str], reason: str | None) -> None:
         """Say which models are known and not loaded, with the reason, and why the server is not ready, if so."""
         with self._lock:
-            self._replace(missing=MappingProxyType(dict(missing)), reason=reason)
+            self._table = replace(self._table, missing=MappingProxyType(dict(missing)), reason=reason)
 
     def routes(self) -> Mapping[str, Route]:
         """Return what is served by model."""
@@ -154,7 +147,7 @@ class DataPlane:
             UnavailableError: The model is known and not loaded.
         """
         table = self._table
-        target = self._find(table, model, version) if version else self._stable(table, model)
+        target = table.find(model, version) if version else table.stable(model)
         held = sorted({one.release for one in table.versions.values() if one.model == model})
         return target, [str(release) for release in held]
 
@@ -215,52 +208,17 @@ class DataPlane:
             deadline = min(deadline, started + timeout / 1e6)
         return deadline
 
-    def _target(self, table: _Table, request: InferenceRequest) -> _Target:
+    def _target(self, table: Table, request: InferenceRequest) -> _Target:
         if request.version:
-            return _Target(self._find(table, request.model, request.version), "", None, assigned=True)
+            return _Target(table.find(request.model, request.version), "", None, assigned=True)
         route = table.routes.get(request.model)
         if route is None:
-            raise self._unknown(table, request.model)
+            raise table.unknown(request.model)
         unit = self._source if route.unit == "gateway" else unit_of(request)
         choice = choose(route, unit, self._draw() if route.unit == "request" else 0)
         version = table.versions[choice.arm.digest]
         key = CounterKey(route.model, route.rollout, route.revision, version.digest, choice.arm.role)
         return _Target(version, choice.arm.role, key, choice.assigned)
-
-    def _find(self, table: _Table, model: str, version: str) -> ServedVersion:
-        if version.startswith("sha256:"):
-            found = table.versions.get(version)
-            if found is not None and found.model == model:
-                return found
-        else:
-            if not (version.isascii() and version.isdigit()):
-                message = (
-                    f"version {version[:80]!r} of model {model[:80]!r}: expected a number, sha256:<hex> or nothing"
-                )
-                raise InvalidError(
-                    message, code="version.invalid", params={"field": "model_version", "got": version[:80]}
-                )
-            for held in table.versions.values():
-                if held.model == model and held.version == version.lstrip("0"):
-                    return held
-        known = sorted(held.release for held in table.versions.values() if held.model == model)
-        if not known:
-            raise self._unknown(table, model)
-        message = f"model {model!r} has no version {version[:80]!r} here: held are {known}"
-        raise NotFoundError(message, code="version.unknown", params={"field": "model_version", "got": version[:80]})
-
-    def _stable(self, table: _Table, model: str) -> ServedVersion:
-        route = table.routes.get(model)
-        if route is None:
-            raise self._unknown(table, model)
-        return table.versions[route.stable.digest]
-
-    def _unknown(self, table: _Table, model: str) -> OnecodeError:
-        why = table.missing.get(model)
-        if why is not None:
-            return UnavailableError(f"model {model!r} is not loaded: {why}", code="model.not_loaded")
-        message = f"model {model[:80]!r} is not known here: known are {', '.join(sorted(table.routes)) or 'none'}"
-        return NotFoundError(message, code="model.unknown", params={"field": "model_name", "got": model[:80]})
 
     def _count(self, target: _Target, started: float, error: OnecodeError | None) -> None:
         if target.key is None:
@@ -275,11 +233,6 @@ class DataPlane:
             non_finite=error is not None and error.code == NON_FINITE,
             assigned=target.assigned,
         )
-
-    def _replace(self, **changes: object) -> None:
-        old = self._table
-        values = {"versions": old.versions, "routes": old.routes, "missing": old.missing, "reason": old.reason}
-        self._table = _Table(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def _random_bucket() -> int:

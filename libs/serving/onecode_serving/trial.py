@@ -77,6 +77,10 @@ def try_model(
         "memory": limits.memory_bytes + 4 * len(onnx),
         "cpu": limits.cpu_s,
     }
+    return _run(json.dumps(header).encode() + b"\n" + onnx + (golden or b""), limits)
+
+
+def _run(question: bytes, limits: TrialLimits) -> TrialReport:
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
         [sys.executable, "-I", "-B", "-m", _MODULE],
         stdin=subprocess.PIPE,
@@ -94,7 +98,7 @@ def try_model(
     timer = threading.Timer(limits.wall_s, stop)
     timer.start()
     try:
-        output = _talk(child, json.dumps(header).encode() + b"\n" + onnx + (golden or b""))
+        output = _talk(child, question)
     finally:
         child.kill()
         child.wait()

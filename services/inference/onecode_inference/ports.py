@@ -42,8 +42,8 @@ class Distribution(Protocol):
 class Publisher(Protocol):
     """Where reports go."""
 
-    def send(self, kind: str, sequence: int, payload: bytes) -> None:
-        """Hand over a report.
+    def send(self, kind: str, sequence: int, attempt: int, payload: bytes) -> None:
+        """Hand over a report; ``attempt`` counts from 0 and tells a repetition from its original.
 
         Raises:
             UnavailableError: It was not taken; the caller sends it again.

@@ -113,11 +113,12 @@ class Reporter:
             if stopping.is_set():
                 return
             try:
-                publisher.send(letter.kind, letter.report.sequence, letter.report.SerializeToString())
+                publisher.send(letter.kind, letter.report.sequence, letter.attempts, letter.report.SerializeToString())
             except OnecodeError as error:
                 _log.info("%d reports wait: %s", len(due), error.message)
                 return
             letter.sent = self._clock.monotonic()
+            letter.attempts += 1
 
     def _report(
         self,

@@ -27,7 +27,7 @@ from onecode_registry.adapters.tables import audit, outbox
 from onecode_registry.adapters.trial import ChildTrial
 from onecode_registry.http import build_app
 from onecode_registry.ports import Ports
-from onecode_registry.service import build
+from onecode_registry.service import Closing, build
 from onecode_registry.servicer import RULES
 from onecode_registry.settings import RegistrySettings
 from onecode_registry.usecases.intake import Intake
@@ -66,7 +66,7 @@ def parts_of(settings: RegistrySettings) -> list[Part]:
     rpc.add_RegistryServiceServicer_to_server(service.servicer, grpc.server)
     intake = Intake(ports.objects, settings.home_dir / "incoming")
     app = build_app(intake, service.distribution, Access(verifier, settings.project))
-    parts: list[Part] = [service.beginning, grpc, HttpServer(app, settings.http_address)]
+    parts: list[Part] = [Closing(database.close), service.beginning, grpc, HttpServer(app, settings.http_address)]
     if mlflow is not None:
         parts.append(mlflow)
     if settings.nats_url:

@@ -35,6 +35,10 @@ def build_app(intake: Intake, distribution: Distribution, access: Access) -> Fas
         new = await intake.receive(hex_digest, int(announced) if announced.isdigit() else 0, request.stream())
         return Response(status_code=201 if new else 200)
 
+    @app.api_route("/internal/v1/objects/{hex_digest}", methods=_READ)
+    def get_own_object(hex_digest: str, request: Request, _writer: Annotated[str, Depends(writer)]) -> Response:
+        return _object(request, distribution, hex_digest, Reader(segment=None))
+
     @app.api_route("/distribution/v1/metadata/{name}", methods=_READ)
     def get_metadata(name: str, request: Request, _reader: Annotated[Reader, Depends(reader)]) -> Response:
         cache = _NEVER if name == "timestamp.json" else _FOREVER

@@ -7,7 +7,7 @@ everything is there once.
 import logging
 import threading
 
-from onecode_common.errors import InvalidError
+from onecode_common.errors import InvalidError, UnavailableError
 from onecode_registry.domain.run import Run
 from onecode_registry.domain.version import DELETED, Alias, Version
 from onecode_registry.ports import Ports
@@ -24,13 +24,21 @@ class Mirror:
     def __init__(self, ports: Ports) -> None:
         self._records = ports.records
         self._tracking = ports.tracking
+        self._answers = True
 
     def turn(self, stopping: threading.Event) -> bool:
-        """Copy some of what waits; return whether there may be more.
+        """Copy some of what waits; return whether there may be more. It goes on later while MLflow is away."""
+        try:
+            more = self._copy(stopping)
+        except UnavailableError as error:
+            if self._answers:
+                _log.info("MLflow is told later: %s", error)
+            self._answers = False
+            return False
+        self._answers = True
+        return more
 
-        Raises:
-            UnavailableError: MLflow does not answer now.
-        """
+    def _copy(self, stopping: threading.Event) -> bool:
         with self._records.transaction() as unit:
             runs = unit.runs.unmirrored(_BATCH)
         more = False

@@ -1,5 +1,6 @@
 """Put the registry together from its ports."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,27 @@ from onecode_registry.usecases.runs import Runs
 from onecode_registry.usecases.signed import SignedMetadata
 from onecode_registry.usecases.versions import Versions
 
-_FINISH_S, _REFRESH_S, _SWEEP_S, _MIRROR_S = 30.0, 60.0, 3600.0, 2.0
+_FINISH_S, _REFRESH_S, _SWEEP_S, _MIRROR_S = 30.0, 60.0, 3600.0, 1.0
+
+
+class Closing:
+    """Closes what was opened, once everything that uses it has stopped."""
+
+    name = "database"
+
+    def __init__(self, close: Callable[[], None]) -> None:
+        self._close = close
+
+    def start(self) -> None:
+        """Do nothing: it is open."""
+
+    def stop(self) -> None:
+        """Close it."""
+        self._close()
+
+    def ready(self) -> str | None:
+        """Return None: a call that finds it away says so."""
+        return None
 
 
 class Beginning:

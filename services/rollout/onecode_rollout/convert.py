@@ -203,6 +203,7 @@ def gateway_to_wire(view: GatewayView, project: str) -> pb.Gateway:
         grpc_address=told.grpc_address,
         rss_bytes=told.rss_bytes,
         facts=dict(told.facts),
+        requests=view.requests,
     )
 
 

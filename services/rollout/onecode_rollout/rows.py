@@ -213,6 +213,10 @@ class ReportRows(Protocol):
         """Return what a model saw since then."""
         ...
 
+    def requests(self, source: str) -> dict[str, int]:
+        """Return how many requests a source reported, by model."""
+        ...
+
     def forget_source(self, source: str) -> None:
         """Drop events and actions of a source: another device takes its name."""
         ...

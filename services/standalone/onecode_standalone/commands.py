@@ -109,21 +109,21 @@ def down(home: HomeOption = None) -> None:
 def process_stop(name: NameArgument, home: HomeOption = None) -> None:
     """Stop a process and keep it stopped until it is started again."""
     _ask(home, "stop", name)
-    say(f"{name} is stopped; start it with: onecode process start {name}")
+    say(f"{name} is stopped; start it with: onecode process start {name}{_home_option(home)}")
 
 
 @reported
 def process_start(name: NameArgument, home: HomeOption = None) -> None:
     """Start a process that was stopped."""
     _ask(home, "start", name)
-    say(f"{name} starts; see it with: onecode status")
+    say(f"{name} starts; see it with: onecode status{_home_option(home)}")
 
 
 @reported
 def process_restart(name: NameArgument, home: HomeOption = None) -> None:
     """Stop a process and start it again."""
     _ask(home, "restart", name)
-    say(f"{name} starts; see it with: onecode status")
+    say(f"{name} starts; see it with: onecode status{_home_option(home)}")
 
 
 @reported
@@ -163,6 +163,10 @@ def _root(home: Path | None) -> Path:
     from onecode_standalone.settings import default_home  # noqa: PLC0415
 
     return (home or default_home()).expanduser().absolute()
+
+
+def _home_option(home: Path | None) -> str:
+    return "" if home is None else f" --home {home}"
 
 
 def _ask(home: Path | None, operation: str, name: str = "") -> dict[str, Any]:

@@ -227,5 +227,11 @@ def _gateway(home: Home, addresses: Addresses, number: int, prepare: Preparation
     environment |= {f"ONECODE_EDGE_{key}": value for key, value in values.items()}
     argv = (sys.executable, "-m", "onecode_edge")
     return Entry(
-        name, argv, environment, f"http://127.0.0.1:{ports.ops}/readyz", ports.rest, ("console", "rollout", "registry"), prepare
+        name,
+        argv,
+        environment,
+        f"http://127.0.0.1:{ports.ops}/readyz",
+        ports.rest,
+        ("console", "rollout", "registry"),
+        prepare,
     )

@@ -339,3 +339,33 @@ def test_without_a_token_only_health_is_answered(tmp_path: Any) -> None:
         assert headers["X-OneCode-Model-Digest"] == make.built("dense", 1, make.dense()).digest
         tokens.write_text(hashlib.sha256(b"another").hexdigest())
         assert post(closed, "/v2/models/dense/infer", body, Authorization="Bearer open-sesame")[0] == 401
+
+
+def test_damaged_messages_are_refused_and_never_break_the_server(server: Server) -> None:
+    """Each byte of a good message is changed in turn; whatever that makes of it, the answer is one of the protocol."""
+    message = service_pb2.ModelInferRequest(model_name="dense", id="7", raw_input_contents=[floats(1, 2, 3, 4)])
+    message.inputs.add(name="features", datatype="FP32", shape=[1, 4])
+    message.outputs.add(name="label")
+    message.parameters["onecode_unit"].string_param = "u"
+    good = message.SerializeToString()
+    allowed = {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND, grpc.StatusCode.OK}
+    seen: dict[grpc.StatusCode, int] = {}
+    with grpc.insecure_channel(server.grpc) as channel:
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for place in range(len(good)):
+            for change in (0x01, 0x80, 0xFF):
+                damaged = good[:place] + bytes([good[place] ^ change]) + good[place + 1 :]
+                code = _code(call, damaged)
+                seen[code] = seen.get(code, 0) + 1
+        assert call(good, timeout=20)
+    assert set(seen) <= allowed, seen
+    assert seen[grpc.StatusCode.INVALID_ARGUMENT] > 50
+
+
+def _code(call: Any, body: bytes) -> grpc.StatusCode:
+    try:
+        call(body, timeout=20)
+    except grpc.RpcError as error:
+        code: grpc.StatusCode = error.code()
+        return code
+    return grpc.StatusCode.OK

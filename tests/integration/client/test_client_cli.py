@@ -1,7 +1,6 @@
 """The command line says what it does, by words and by exit codes."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -157,7 +156,7 @@ def test_a_new_gateway_s_token_can_go_into_a_file(server: Any, answer: Any, toke
     result = run(server, token_file, *words)
     assert "oce_secret" not in result.output
     assert (tmp_path / "enrol").read_text() == "oce_secret"
-    assert os.stat(tmp_path / "enrol").st_mode & 0o777 == 0o600
+    assert (tmp_path / "enrol").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

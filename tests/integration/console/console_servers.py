@@ -316,6 +316,8 @@ def http_face(plant: Plant, jwks_file: Path, api_token: str) -> HttpServer:
     @app.get("/internal/v1/objects/{name}")
     async def get(request: Request, name: str) -> Response:
         check(request, "registry")
+        if name not in plant.objects:
+            return Response(status_code=404)
         return Response(plant.objects[name], headers={"ETag": f'"{name}"'})
 
     @app.get("/v2/health/ready")

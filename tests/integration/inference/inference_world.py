@@ -1,4 +1,4 @@
-"""What the inference server meets in the field, on this machine: a signed distribution, a broker, a rollout that listens."""
+"""What the inference server meets in the field: a signed distribution, a broker, a rollout that listens."""
 
 import json
 import os
@@ -16,7 +16,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from onecode.edge.v1 import edge_pb2
 from securesystemslib.signer import CryptoSigner
 from serving_models import Built
 from tuf.api.metadata import (
@@ -31,6 +30,7 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from onecode.edge.v1 import edge_pb2
 from onecode_common.bus import Bus
 from onecode_common.canonical import canonical, sha256_hex
 
@@ -138,7 +138,9 @@ class Distribution:
             self.files[f"metadata/{signed.version}.{name}.json"] = self._signed(signed, name)
             snapshot.meta[f"{name}.json"] = MetaFile(version=signed.version)
         self.files[f"metadata/{snapshot.version}.snapshot.json"] = self._signed(snapshot, "snapshot")
-        stamp = Timestamp(version=snapshot.version, expires=datetime.now(UTC).replace(microsecond=0) + timedelta(days=1))
+        stamp = Timestamp(
+            version=snapshot.version, expires=datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+        )
         stamp.snapshot_meta = MetaFile(version=snapshot.version)
         self.files["metadata/timestamp.json"] = self._signed(stamp, "timestamp")
 
@@ -164,7 +166,14 @@ def arm(start: int, end: int, built: Built, role: str) -> dict[str, Any]:
 
 def entry(revision: int, *arms: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Return a policy entry for the one model."""
-    base = {"name": MODEL, "rollout": f"r_{revision}", "revision": revision, "unit": "request", "salt": "r", "mode": "active"}
+    base = {
+        "name": MODEL,
+        "rollout": f"r_{revision}",
+        "revision": revision,
+        "unit": "request",
+        "salt": "r",
+        "mode": "active",
+    }
     return {**base, "arms": list(arms), "probation_s": 0.5, "rollback_to": [], "floor": 1, "hold": False, **more}
 
 

@@ -288,6 +288,12 @@ def stopped(tmp_path: Path) -> Iterator[Bench]:
     waiting.stop()
 
 
+@pytest.fixture(scope="session")
+def new_bench() -> type[Bench]:
+    """For tests that need a registry with other settings."""
+    return Bench
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A running registry of this module, for tests that leave nothing that disturbs others."""

@@ -22,6 +22,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from onecode.edge.v1 import edge_pb2 as edge
 from onecode.registry.v1 import registry_pb2 as reg
 from onecode.registry.v1 import registry_pb2_grpc as reg_rpc
@@ -37,33 +38,36 @@ from onecode_common.tokens import INSIDE_AUDIENCE, PRINCIPAL, TokenIssuer, Token
 SERVICES = ("console", "rollout", "registry")
 
 
-def digest(number: int) -> str:
-    """Return the digest of version ``number``."""
-    return f"sha256:{hashlib.sha256(f'version {number}'.encode()).hexdigest()}"
+def digest(model: str, number: int) -> str:
+    """Return the digest of version ``number`` of a model."""
+    return f"sha256:{hashlib.sha256(f'{model} {number}'.encode()).hexdigest()}"
 
 
 class RegistryStub(reg_rpc.RegistryServiceServicer):
-    """Knows versions 1 to 5 of model shuttle; keeps what is published; compares and sets aliases."""
+    """Knows versions of models by digest; keeps what is published; compares and sets aliases."""
 
     def __init__(self) -> None:
         self.version = 0
         self.metadata = b""
         self.policies: dict[str, dict[str, Any]] = {}
         self.history: list[int] = []
-        self.champion = ""
-        self.inputs = {number: "FP32" for number in range(1, 6)}
+        self.champions: dict[str, str] = {}
+        self.versions: dict[str, tuple[str, int]] = {}
         self.down = False
 
+    def know(self, model: str) -> None:
+        """Register versions 1 to 5 of a model."""
+        self.versions |= {digest(model, number): (model, number) for number in range(1, 6)}
+
     def GetVersion(self, request: reg.GetVersionRequest, _context: grpc.ServicerContext) -> reg.GetVersionResponse:
-        wanted = self.champion if request.alias else request.digest
-        for number, datatype in self.inputs.items():
-            if digest(number) == wanted:
-                spec = reg.TensorSpec(name="features", datatype=datatype, shape=[-1, 9])
-                contract = reg.Contract(inputs=[spec])
-                return reg.GetVersionResponse(
-                    version=reg.Version(model="shuttle", release=number, digest=wanted, contract=contract)
-                )
-        raise NotFoundError(f"no version {wanted}", code="version.unknown")
+        wanted = self.champions.get(request.model, "") if request.alias else request.digest
+        if wanted not in self.versions:
+            raise NotFoundError(f"no version {wanted}", code="version.unknown")
+        model, number = self.versions[wanted]
+        contract = reg.Contract(inputs=[reg.TensorSpec(name="features", datatype="FP32", shape=[-1, 9])])
+        return reg.GetVersionResponse(
+            version=reg.Version(model=model, release=number, digest=wanted, contract=contract)
+        )
 
     def PublishPolicy(
         self, request: reg.PublishPolicyRequest, context: grpc.ServicerContext
@@ -84,9 +88,9 @@ class RegistryStub(reg_rpc.RegistryServiceServicer):
         return reg.GetDistributionResponse(fleet_metadata=self.metadata, root_metadata=b'{"root":1}')
 
     def SetAlias(self, request: reg.SetAliasRequest, _context: grpc.ServicerContext) -> reg.SetAliasResponse:
-        if request.expected_digest != self.champion:
+        if request.expected_digest != self.champions.get(request.model, ""):
             raise ConflictError("moved", code="alias.moved")
-        self.champion = request.digest
+        self.champions[request.model] = request.digest
         return reg.SetAliasResponse()
 
 
@@ -100,7 +104,9 @@ class Edge:
     key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
     access: str = ""
 
-    def post(self, path: str, body: bytes, content_type: str = "application/json", bearer: str = "") -> tuple[int, bytes]:
+    def post(
+        self, path: str, body: bytes, content_type: str = "application/json", bearer: str = ""
+    ) -> tuple[int, bytes]:
         request = urllib.request.Request(f"{self.url}{path}", body, {"Content-Type": content_type})  # noqa: S310
         if bearer:
             request.add_header("Authorization", f"Bearer {bearer}")
@@ -109,6 +115,8 @@ class Edge:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.read()
+        except OSError:
+            return 0, b""
 
     def enrol(self, token: str = "", key: Ed25519PrivateKey | None = None) -> tuple[int, dict[str, Any]]:
         key, token = key or self.key, token or self.token
@@ -155,7 +163,7 @@ class Platform:
         (folder / "rollout.key").write_bytes(pem)
         (folder / "rollout.key").chmod(0o600)
         self.keys = keys
-        self.registry = RegistryStub()
+        self.registry = RegistryStub()  # type: ignore[abstract]
         rules = {f"/onecode.registry.v1.RegistryService/{name}": Rule.of("rollout") for name in _REGISTRY_METHODS}
         self._registry_server = GrpcServer("registry", "127.0.0.1:0", TokenVerifier(self.jwks, SystemClock()), rules)
         reg_rpc.add_RegistryServiceServicer_to_server(self.registry, self._registry_server.server)
@@ -169,6 +177,8 @@ class Platform:
         peer = Peer("rollout", f"127.0.0.1:{self.grpc_port}")
         self._channel = connect(peer, self._issuer, lambda: self._issuer.mint(PRINCIPAL, self.person, INSIDE_AUDIENCE))
         self.stub = rpc.RolloutServiceStub(self._channel)
+        self.sequences: dict[str, int] = {}
+        self.tests = 0
         self.bus = Bus(nats_url, "cloud")
         self.bus.start()
 
@@ -264,19 +274,20 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait()
 
 
-@pytest.fixture
-def platform(tmp_path: Path, nats_url: str) -> Iterator[Platform]:
-    """A running rollout with a fresh database; the bus keeps what earlier tests of the module sent."""
-    found = Platform(tmp_path, nats_url)
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, nats_url: str) -> Iterator[Platform]:
+    """A running rollout; each test has a model, a segment and gateways of its own."""
+    found = Platform(tmp_path_factory.mktemp("rollout"), nats_url)
     found.start()
+    assert found.bus.wait_connected(10)
     yield found
     found.stop()
 
 
 @pytest.fixture
-def version() -> Callable[[int], str]:
+def version(members: "Members") -> Callable[[int], str]:
     """Return the digest of a version by number."""
-    return digest
+    return lambda number: digest(members.model, number)
 
 
 @pytest.fixture
@@ -297,13 +308,13 @@ class Members:
     """
 
     platform: Platform
+    model: str
+    segment: str
     gateways: list[Edge]
-    cloud: bool = True
     broken: set[str] = field(default_factory=set)
     rates: dict[str, float] = field(default_factory=dict)
     mute: bool = False
     requests: int = 400
-    sequences: dict[str, int] = field(default_factory=dict)
     serving: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     counts: dict[tuple[str, int, str, str], list[float]] = field(default_factory=dict)
@@ -311,10 +322,8 @@ class Members:
 
     def tick(self) -> None:
         """Let every member look at its policy, act and report once."""
-        names = [(gateway.name, "line-1", gateway) for gateway in self.gateways]
-        if self.cloud:
-            names.append(("cloud", "cloud", None))
-        for name, segment, gateway in names:
+        named: list[tuple[str, str, Edge | None]] = [(one.name, self.segment, one) for one in self.gateways]
+        for name, segment, gateway in [*named, ("cloud", "cloud", None)]:
             policy = self.platform.registry.policies.get(segment)
             if policy is None:
                 continue
@@ -323,19 +332,25 @@ class Members:
 
     def _follow(self, name: str, policy: dict[str, Any]) -> list[edge.Report]:
         reports = []
-        for model in policy["models"]:
+        models = [model for model in policy["models"] if model["name"] == self.model]
+        for model in models:
             if model["revision"] > self.seen.get(name, 0):
                 self.seen[name] = model["revision"]
                 reports += self._install(name, model)
-        if not policy["models"]:
+        if not models:
             self.serving.pop(name, None)
         served = self.serving.get(name, "")
-        status = edge.Status(generation=policy["generation"], serving={"shuttle": served} if served else {}, health="ok")
+        status = edge.Status(generation=policy["generation"], serving={self.model: served} if served else {})
         return [*reports, edge.Report(status=status)]
 
     def _install(self, name: str, model: dict[str, Any]) -> list[edge.Report]:
         arm = model["arms"][0]
-        facts = {"model": "shuttle", "rollout": model["rollout"], "revision": model["revision"], "digest": arm["digest"]}
+        facts = {
+            "model": self.model,
+            "rollout": model["rollout"],
+            "revision": model["revision"],
+            "digest": arm["digest"],
+        }
         if arm["digest"] in self.broken:
             return [edge.Report(action=edge.Action(**facts, state="rejected", cause="golden"))]
         if len(model["arms"]) == 1:
@@ -345,7 +360,7 @@ class Members:
 
     def _count(self, name: str, policy: dict[str, Any]) -> list[edge.Report]:
         counters = []
-        for model in policy["models"]:
+        for model in [one for one in policy["models"] if one["name"] == self.model]:
             length = policy["interval_s"]
             start = int(time.time()) // length * length
             arms = [arm for arm in model["arms"] if arm["digest"] not in self.broken]
@@ -355,17 +370,24 @@ class Members:
                 total[1] = total[0] * self.rates.get(arm["digest"], 0.0)
                 counters.append(
                     edge.Counter(
-                        model="shuttle", rollout=model["rollout"], revision=model["revision"], digest=arm["digest"],
-                        role=arm["role"], interval_start=start, interval_seconds=length, requests=int(total[0]),
-                        errors=int(total[1]), non_finite=int(total[1]),
-                    )  # fmt: skip
+                        model=self.model,
+                        rollout=model["rollout"],
+                        revision=model["revision"],
+                        digest=arm["digest"],
+                        role=arm["role"],
+                        interval_start=start,
+                        interval_seconds=length,
+                        requests=int(total[0]),
+                        errors=int(total[1]),
+                        non_finite=int(total[1]),
+                    )
                 )
         return [edge.Report(counters=edge.CounterBatch(counters=counters))] if counters else []
 
     def _send(self, name: str, gateway: Edge | None, reports: list[edge.Report]) -> None:
         for report in reports:
-            self.sequences[name] = self.sequences.get(name, 0) + 1
-            report.sequence, report.sent_at, report.boot_id = self.sequences[name], int(time.time()), "boot-1"
+            sequence = self.platform.sequences[name] = self.platform.sequences.get(name, 0) + 1
+            report.sequence, report.sent_at, report.boot_id = sequence, int(time.time()), "boot-1"
             report.source = "somebody-else"
         if gateway is not None:
             gateway.report(*reports)
@@ -383,10 +405,7 @@ class Members:
         """Tick until the rollout is in one of the states; return it."""
 
         def there() -> bool:
-            try:
-                self.tick()
-            except OSError:
-                return False
+            self.tick()
             return self.platform.get(rollout_id).state in states
 
         wait_until(there, seconds, lambda: self.platform.get(rollout_id))
@@ -400,14 +419,16 @@ def shard_of(source: str) -> int:
 
 @pytest.fixture
 def members(platform: Platform) -> Members:
-    """Three gateways and the cloud."""
-    platform.bus.wait_connected(10)
-    found = Members(platform, [platform.gateway(f"gw-{number}") for number in (1, 2, 3)])
-    return found
+    """Three gateways of a new segment and the cloud, for a new model."""
+    platform.tests += 1
+    tag = f"t{platform.tests}"
+    platform.registry.know(f"shuttle-{tag}")
+    gateways = [platform.gateway(f"{tag}-gw{number}", f"line-{tag}") for number in (1, 2, 3)]
+    return Members(platform, f"shuttle-{tag}", f"line-{tag}", gateways)
 
 
 @pytest.fixture
-def fast_plan() -> Callable[..., pb.Plan]:
+def fast_plan(members: Members) -> Callable[..., pb.Plan]:
     """Return a plan with short times; its statistics are those of production but for a wider floor."""
 
     def plan(number: int, *shares: int, **changes: Any) -> pb.Plan:
@@ -417,9 +438,9 @@ def fast_plan() -> Callable[..., pb.Plan]:
         }  # fmt: skip
         preset = pb.Preset(name="fast", **{**times, **changes.pop("preset", {})})
         return pb.Plan(
-            model="shuttle",
-            candidate=digest(number),
-            segments=changes.pop("segments", ["cloud", "line-1"]),
+            model=members.model,
+            candidate=digest(members.model, number),
+            segments=["cloud", members.segment],
             steps=[pb.Step(share=share) for share in shares],
             preset=preset,
             **changes,
@@ -433,8 +454,8 @@ def release_first(members: Members, fast_plan: Callable[..., pb.Plan]) -> Callab
     """Bring version 1 to every member."""
 
     def release() -> None:
-        request = pb.CreateRolloutRequest(rollout_id="r-first", plan=fast_plan(1, 10_000))
-        members.platform.stub.CreateRollout(request)
-        members.drive("r-first", "succeeded")
+        first = f"r-{members.model}-first"
+        members.platform.stub.CreateRollout(pb.CreateRolloutRequest(rollout_id=first, plan=fast_plan(1, 10_000)))
+        members.drive(first, "succeeded")
 
     return release

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from onecode.rollout.v1 import rollout_pb2 as pb
 
 Plan = Callable[..., pb.Plan]
@@ -23,11 +24,11 @@ def test_a_good_candidate_is_widened_by_evidence_and_ends_as_the_champion(
     platform: Any, members: Any, release_first: Callable[[], None], fast_plan: Plan, version: Any, until: Any
 ) -> None:
     release_first()
-    until(lambda: platform.registry.champion == version(1))
+    until(lambda: platform.registry.champions.get(members.model) == version(1))
     create(platform, "r-good", fast_plan(2, 1000, 5000, 10_000))
     done = members.drive("r-good", "succeeded")
-    until(lambda: platform.registry.champion == version(2))
-    policy = platform.registry.policies["line-1"]["models"][0]
+    until(lambda: platform.registry.champions.get(members.model) == version(2))
+    (policy,) = platform.registry.policies[members.segment]["models"]
     assert [(arm["digest"], arm["role"], arm["to"]) for arm in policy["arms"]] == [(version(2), "stable", 10_000)]
     assert policy["rollback_to"] == [version(1)]
     kinds = [(one.kind, one.rule) for one in decisions(platform, "r-good")]
@@ -48,13 +49,13 @@ def test_a_candidate_with_errors_is_rolled_back_by_the_counters(
     platform: Any, members: Any, release_first: Callable[[], None], fast_plan: Plan, version: Any, until: Any
 ) -> None:
     release_first()
-    until(lambda: platform.registry.champion == version(1))
+    until(lambda: platform.registry.champions.get(members.model) == version(1))
     members.rates = {version(3): 0.03, version(1): 0.001}
     create(platform, "r-bad", fast_plan(3, 1000, 5000, 10_000))
     done = members.drive("r-bad", "rolled_back", "succeeded")
     assert (done.state, done.reason) == ("rolled_back", "errors")
-    assert platform.registry.champion == version(1)
-    arms = platform.registry.policies["line-1"]["models"][0]["arms"]
+    assert platform.registry.champions[members.model] == version(1)
+    arms = platform.registry.policies[members.segment]["models"][0]["arms"]
     assert [(arm["digest"], arm["to"]) for arm in arms] == [(version(1), 10_000)]
     convicted = [one for one in decisions(platform, "r-bad") if one.rule == "errors.worse"]
     assert len(convicted) == 1
@@ -76,16 +77,13 @@ def test_a_candidate_that_members_reject_is_rolled_back_before_it_serves(
     assert "golden" in stopped.sentence
 
 
-def test_a_first_release_that_is_rejected_leaves_no_model_behind(platform: Any, members: Any, fast_plan: Plan) -> None:
-    members.broken = {members_digest(fast_plan)}
+def test_a_first_release_that_is_rejected_leaves_no_model_behind(
+    platform: Any, members: Any, fast_plan: Plan, version: Any
+) -> None:
+    members.broken = {version(1)}
     create(platform, "r-none", fast_plan(1, 10_000))
     assert members.drive("r-none", "rolled_back").reason == "install"
-    assert platform.registry.policies["line-1"]["models"] == []
-
-
-def members_digest(fast_plan: Plan) -> str:
-    candidate: str = fast_plan(1, 10_000).candidate
-    return candidate
+    assert platform.registry.policies[members.segment]["models"] == []
 
 
 def test_silence_holds_a_release_and_traffic_resumes_it(
@@ -115,7 +113,7 @@ def test_a_killed_controller_goes_on_where_it_was(
         platform.start()
         generations.append(platform.get("r-kill").generation)
     members.drive("r-kill", "succeeded")
-    until(lambda: platform.registry.champion == version(2))
+    until(lambda: platform.registry.champions.get(members.model) == version(2))
     assert generations == sorted(generations)
     assert platform.registry.history == sorted(platform.registry.history)
     numbers = [one.number for one in decisions(platform, "r-kill")]
@@ -145,7 +143,7 @@ def test_each_record_is_signed_and_names_the_one_before_it(
 
     release_first()
     previous = "0" * 64
-    for one in decisions(platform, "r-first"):
+    for one in decisions(platform, f"r-{members.model}-first"):
         platform.keys["rollout"].public_key().verify(base64.b64decode(one.signature), one.record.encode())
         assert one.previous == previous == json.loads(one.record)["previous"]
         previous = hashlib.sha256(one.record.encode()).hexdigest()
@@ -155,13 +153,15 @@ def test_a_watcher_sees_every_state_and_then_the_end(
     platform: Any, members: Any, release_first: Callable[[], None]
 ) -> None:
     release_first()
-    seen = [one.rollout.state for one in platform.stub.WatchRollout(pb.WatchRolloutRequest(rollout_id="r-first"))]
+    request = pb.WatchRolloutRequest(rollout_id=f"r-{members.model}-first")
+    seen = [one.rollout.state for one in platform.stub.WatchRollout(request)]
     assert seen == ["succeeded"]
 
 
 @pytest.mark.parametrize("method", ["PauseRollout", "CreateSegment"])
 def test_a_change_needs_a_person(platform: Any, method: str) -> None:
     import grpc
+
     from onecode.rollout.v1 import rollout_pb2_grpc as rpc
     from onecode_common.errors import DeniedError
     from onecode_common.rpc import Peer, connect

@@ -1,7 +1,12 @@
 """A trial ends with a named cause whatever the model does, and this process never notices."""
 
+import os
 import resource
+import subprocess
+import sys
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import serving_models as make
@@ -92,8 +97,8 @@ def test_a_sequence_output_is_refused() -> None:
     assert "only plain tensors" in report.detail
 
 
-def test_weights_outside_of_the_file_are_never_looked_for(tmp_path: object) -> None:
-    import onnx  # noqa: PLC0415
+def test_weights_outside_of_the_file_are_never_looked_for() -> None:
+    import onnx
 
     model = onnx.load_from_string(make.plus(1))
     weight = model.graph.initializer[0]
@@ -101,3 +106,45 @@ def test_weights_outside_of_the_file_are_never_looked_for(tmp_path: object) -> N
     weight.ClearField("raw_data")
     weight.data_location = onnx.TensorProto.EXTERNAL
     assert _cause(model.SerializeToString()).cause == "load"
+
+
+def _children(parent: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.append(int(entry.parent.name))
+    return found
+
+
+def test_a_trial_does_not_outlive_its_parent() -> None:
+    """The parent is killed in the middle of a trial that would go on for a minute."""
+    script = (
+        "import sys; from onecode_serving.trial import TrialLimits, try_model;"
+        "try_model(sys.stdin.buffer.read(), limits=TrialLimits(cpu_s=60, wall_s=60))"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE) as parent:
+        assert parent.stdin is not None
+        parent.stdin.write(make.endless_loop())
+        parent.stdin.close()
+        ends = time.monotonic() + 20
+        while not (children := _children(parent.pid)) or _cpu_s(children[0]) < 1:
+            assert time.monotonic() < ends
+        parent.kill()
+    while any(Path(f"/proc/{child}").exists() and _state(child) != "Z" for child in children):
+        assert time.monotonic() < ends
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "Z"

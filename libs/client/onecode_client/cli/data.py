@@ -10,7 +10,7 @@ from onecode_client.cli.bars import bytes_bar
 from onecode_client.cli.options import OutputOption, connect
 from onecode_client.cli.output import Format, Output, say
 from onecode_client.cli.problems import reported
-from onecode_common.errors import NotFoundError
+from onecode_common.errors import InvalidError, NotFoundError
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -59,7 +59,11 @@ def upload(
             _show_preview(server.data.preview(sent.upload_id, options=options), output)
             say(f"commit it with: onecode data upload {file} --resume {sent.upload_id}")
             return
-        version = server.data.commit(sent.upload_id, name or _name_of(file), options=options)
+        try:
+            version = server.data.commit(sent.upload_id, name or _name_of(file), options=options)
+        except InvalidError as error:
+            hint = f"{error.hint}; the bytes are there already: add --resume {sent.upload_id}".removeprefix("; ")
+            raise InvalidError(error.message, code=error.code, hint=hint, params=error.params) from error
     Output(output).document(_short(version.document, output), "DatasetVersion")
     for finding in version.document.get("findings", []):
         say(f"{finding['severity']}: {finding['code']} {finding['column']} x{finding['count']} {finding['detail']}")
@@ -129,7 +133,8 @@ def _show_preview(document: Any, output: Format) -> None:
         Output(output).document(document, "Preview")
         return
     columns = document["schema"]["columns"]
-    say(json.dumps(document["options"], ensure_ascii=False))
+    chosen = {name: value for name, value in document["options"].items() if name != "columns" and value != ""}
+    say(json.dumps(chosen, ensure_ascii=False))
     Output(output).rows("Preview", "columns", columns, ("name", "type", "nullable"))
     names = [column["name"] for column in columns]
     Output(output).rows("Preview", "rows", [_row(names, row) for row in document["rows"][:10]], names)

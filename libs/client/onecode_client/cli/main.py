@@ -28,7 +28,7 @@ def application() -> typer.Typer:
     )
     app.callback()(_where)
     if "_ONECODE_COMPLETE" in os.environ:
-        from typer.completion import completion_init  # noqa: PLC0415
+        from typer._completion_classes import completion_init  # noqa: PLC0415
 
         completion_init()
     for entry in entry_points(group="onecode.commands"):

@@ -1,6 +1,6 @@
 """Stream uploads to ingestion, objects to the registry and predictions to inference; hold no body."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -59,19 +59,9 @@ _UPLOADS = f"{PREFIX}/uploads"
 def install_uploads(app: FastAPI, ingestion: Upstream, credentials: Callable[[], dict[str, str]]) -> None:
     """Add the tus protocol; ``GET`` of an upload is an ordinary call."""
 
-    @app.api_route(
-        _UPLOADS, methods=["POST", "OPTIONS"], tags=["ingestion"], summary="tus 1.0: begin an upload", name="uploads"
-    )
     async def uploads(request: Request) -> Response:
         return await pass_on(request, "/uploads")
 
-    @app.api_route(
-        f"{_UPLOADS}/{{upload_id}}",
-        methods=["HEAD", "PATCH", "DELETE", "OPTIONS"],
-        tags=["ingestion"],
-        summary="tus 1.0: ask for the offset, append, give up",
-        name="upload",
-    )
     async def upload(request: Request, upload_id: str) -> Response:
         return await pass_on(request, f"/uploads/{quote(check_id(upload_id, 'upload'))}")
 
@@ -83,21 +73,21 @@ def install_uploads(app: FastAPI, ingestion: Upstream, credentials: Callable[[],
             answer.headers["location"] = f"{_UPLOADS}/{location.rstrip('/').rsplit('/', 1)[-1]}"
         return answer
 
+    _add(app, _UPLOADS, uploads, "ingestion", {"POST": "BeginUpload", "OPTIONS": "DescribeUploads"})
+    one = {"HEAD": "GetOffset", "PATCH": "AppendUpload", "DELETE": "DropUpload", "OPTIONS": "DescribeUpload"}
+    _add(app, f"{_UPLOADS}/{{upload_id}}", upload, "ingestion", one)
+
 
 def install_objects(app: FastAPI, registry: Upstream, credentials: Callable[[], dict[str, str]]) -> None:
     """Add storing and fetching of model files by digest."""
 
-    @app.api_route(
-        f"{PREFIX}/objects/{{hex_digest}}",
-        methods=["PUT", "GET", "HEAD"],
-        tags=["registry"],
-        summary="Store or fetch a file by its SHA-256",
-        name="object",
-    )
     async def object_(request: Request, hex_digest: str) -> Response:
         headers = {**_chosen(request, _OBJECT_REQUEST), **credentials()}
         path = f"/internal/v1/objects/{hex_of(hex_digest)}"
         return await registry.forward(request, path, headers, _OBJECT_ANSWER, body=_has_body(request))
+
+    operations = {"PUT": "StoreObject", "GET": "FetchObject", "HEAD": "DescribeObject"}
+    _add(app, f"{PREFIX}/objects/{{hex_digest}}", object_, "registry", operations)
 
 
 def install_predict(app: FastAPI, inference: Upstream, token: Callable[[], str]) -> None:
@@ -108,6 +98,13 @@ def install_predict(app: FastAPI, inference: Upstream, token: Callable[[], str])
         path = f"/v2/models/{quote(check_name(model, 'model'))}/infer"
         headers = {**_chosen(request, _PREDICT_REQUEST), "authorization": f"Bearer {token()}"}
         return await inference.forward(request, path, headers, _PREDICT_ANSWER, body=_has_body(request))
+
+
+def _add(
+    app: FastAPI, path: str, endpoint: Callable[..., Awaitable[Response]], tag: str, operations: Mapping[str, str]
+) -> None:
+    for method, operation in operations.items():
+        app.add_api_route(path, endpoint, methods=[method], tags=[tag], operation_id=operation, response_model=None)
 
 
 def _chosen(request: Request, names: Iterable[str]) -> dict[str, str]:

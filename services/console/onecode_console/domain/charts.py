@@ -54,7 +54,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     step = next(step * power for step in _STEPS if step * power >= rough)
     first = math.ceil(low / step - 1e-9)
     last = math.floor(high / step + 1e-9)
-    return [round(number * step, 12) for number in range(first, last + 1)]
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
 def widened(values: Sequence[float], margin: float = 0.08) -> tuple[float, float]:

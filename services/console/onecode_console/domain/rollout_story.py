@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from onecode_console.domain.texts import N_, Share, Text, text
+from onecode_console.domain.texts import N_, Share, Text, literal, text
 
 _WHOLE = 10_000
 
@@ -199,7 +199,9 @@ def _promoting(facts: RolloutFacts) -> list[Text]:
 
 def _why(facts: RolloutFacts) -> Text:
     known = _CAUSES.get(facts.reason)
-    return Text(known, {"candidate": facts.candidate}) if known else Text(facts.reason or N_("see the decisions"))
+    if known:
+        return Text(known, {"candidate": facts.candidate})
+    return literal(facts.reason) if facts.reason else text("see the decisions")
 
 
 def _rolling_back(facts: RolloutFacts) -> list[Text]:

@@ -39,6 +39,11 @@ def N_(message: str) -> str:
     return message
 
 
+def literal(words: str) -> Text:
+    """Return words that are not of the catalogue; their percent signs are no placeholders."""
+    return Text(words.replace("%", "%%"))
+
+
 def text(message: str, **values: Value) -> Text:
     """Return a message with its values; calls of it are found by the extraction as well."""
     return Text(message, values)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from onecode_common.errors import OnecodeError
-from onecode_console.domain.texts import N_, Text
+from onecode_console.domain.texts import N_, Text, literal
 
 _ERRORS: Mapping[str, str] = {
     "auth.missing": N_("Nobody is signed in."),
@@ -36,23 +36,18 @@ _FINDINGS: Mapping[str, str] = {
 def error_text(error: OnecodeError) -> Text:
     """Return the sentence for an error: ours if the code is known, the service's own words otherwise."""
     known = _ERRORS.get(error.code)
-    return Text(known, dict(error.params)) if known else Text(_literal(error.message))
+    return Text(known, dict(error.params)) if known else literal(error.message)
 
 
 def run_error_text(code: str, message: str) -> Text:
     """Return the sentence for the error of a run."""
     known = _ERRORS.get(code)
-    return Text(known) if known else Text(_literal(message))
+    return Text(known) if known else literal(message)
 
 
 def finding_text(code: str, column: str, count: int, detail: str) -> Text:
     """Return the sentence for a finding in data."""
     known = _FINDINGS.get(code)
     if known is None:
-        return Text(_literal(detail or code))
+        return literal(detail or code)
     return Text(known, {"column": column or "-", "count": count})
-
-
-def _literal(message: str) -> str:
-    # A message that is not of the catalogue is shown as it stands: its percent signs are no placeholders.
-    return message.replace("%", "%%")

@@ -1,6 +1,5 @@
 """Send reports over the bus under this source's own subjects, and hear what arrived."""
 
-import threading
 from collections.abc import Callable
 
 from google.protobuf.message import DecodeError
@@ -20,9 +19,14 @@ class BusPublisher:
         self._down = f"oc.{tenant}.dn.{source}.ack"
         self._wake = f"oc.{tenant}.wake"
 
-    def send(self, kind: str, sequence: int, payload: bytes) -> None:
-        """Hand a report to the broker; the same number is stored once."""
-        self._bus.publish_durable(f"{self._prefix}.{kind}", payload, f"{self._source}:{sequence}", timeout_s=3.0)
+    def send(self, kind: str, sequence: int, attempt: int, payload: bytes) -> None:
+        """Hand a report to the broker; an attempt is stored once.
+
+        A repetition has an id of its own: it is sent because the first one was not acknowledged, perhaps because its
+        delivery was lost, and the broker would drop it as a duplicate. Who counts does so by (source, sequence).
+        """
+        message_id = f"{self._source}:{sequence}" + (f":{attempt}" if attempt else "")
+        self._bus.publish_durable(f"{self._prefix}.{kind}", payload, message_id, timeout_s=3.0)
 
     def listen(self, segment: str, arrived: Callable[[list[int]], None], wake: Callable[[], None]) -> None:
         """Call ``arrived`` with acknowledged numbers and ``wake`` when a policy was published, from the bus thread."""
@@ -35,22 +39,3 @@ class BusPublisher:
 
         self._bus.subscribe(self._down, on_ack)
         self._bus.subscribe(f"{self._wake}.{segment}", lambda _subject, _payload: wake())
-
-
-class Inbox:
-    """Acknowledged numbers, handed from the bus thread to the reporter."""
-
-    def __init__(self) -> None:
-        self._numbers: list[int] = []
-        self._lock = threading.Lock()
-
-    def put(self, numbers: list[int]) -> None:
-        """Add numbers."""
-        with self._lock:
-            self._numbers += numbers
-
-    def take(self) -> list[int]:
-        """Return and forget all numbers."""
-        with self._lock:
-            numbers, self._numbers = self._numbers, []
-            return numbers

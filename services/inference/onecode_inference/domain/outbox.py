@@ -15,11 +15,17 @@ MAX_ACTIONS = 10_000
 
 @dataclass(slots=True)
 class Letter:
-    """One report on its way; ``sent`` is when it last went out, on a monotonic clock, None if it never did."""
+    """One report on its way.
+
+    Attributes:
+        sent: When it last went out, on a monotonic clock; None if it never did.
+        attempts: How often it went out.
+    """
 
     kind: str
     report: edge_pb2.Report
     sent: float | None = None
+    attempts: int = 0
 
 
 MAX_REPLACED = 64

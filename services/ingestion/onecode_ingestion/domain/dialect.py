@@ -1,5 +1,6 @@
-"""Guess how a table is written down (delimiter, header, decimal sign) from its first lines. Pure guesses on a sample:
-the preview shows them and a person may correct each.
+"""Guess how a table is written down (delimiter, header, decimal sign) from its first lines.
+
+The preview shows each guess, and a person may correct it.
 """
 
 import csv

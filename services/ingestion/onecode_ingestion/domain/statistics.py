@@ -36,6 +36,4 @@ def _histogram(unit: NDArray[np.float64], factor: float, low: float, high: float
     counts, edges = np.histogram(unit, bins=_BINS, range=(float(unit[0]), float(unit[-1])))
     marks = [float(edge) * factor for edge in edges]
     marks[0], marks[-1] = low, high
-    return [
-        {"low": marks[place], "high": marks[place + 1], "count": int(count)} for place, count in enumerate(counts)
-    ]
+    return [{"low": marks[place], "high": marks[place + 1], "count": int(count)} for place, count in enumerate(counts)]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from onecode_common.canonical import digest_of
+from onecode_common.errors import ConflictError
 from onecode_ingestion.domain.columns import Schema
 from onecode_ingestion.domain.findings import Finding
 from onecode_ingestion.domain.options import ReadOptions
@@ -69,3 +70,11 @@ def version_id(upload_sha256: str, options: ReadOptions, schema: Schema) -> str:
     return digest_of(
         {"upload": f"sha256:{upload_sha256}", "options": options.to_document(), "schema": schema.to_document()}
     )
+
+
+def elsewhere(id_: str, dataset: str) -> ConflictError:
+    """Return the error for a version that another data set has already."""
+    message = f"these bytes, read this way, are version {id_[:19]}… of data set {dataset!r} already"
+    hint = f"use data set {dataset!r}, or delete that version first"
+    params = {"version_id": id_, "dataset": dataset}
+    return ConflictError(message, code="data.version_elsewhere", hint=hint, params=params)

@@ -18,8 +18,8 @@ MAX_MODEL_BYTES = 256 << 20
 _MODULE = "onecode_registry.adapters.inspect_child"
 _HEAD = 16
 _MEMORY = 1 << 30
-_CPU_S = 10
-_WALL_S = 20.0
+_CPU_S = 5
+_WALL_S = 6.0
 _AT_ONCE = 2
 _HINTS = {
     "model.not_onnx": "send the .onnx file that the converter wrote",

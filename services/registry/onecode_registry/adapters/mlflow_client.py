@@ -42,7 +42,7 @@ class MlflowClient:
     Args:
         url: Of the server.
         token: Returns the bearer token to send, or an empty text.
-        public_url: Where gateways fetch files; the source of versions.
+        public_url: Where gateways fetch files.
         project: Whose runs these are; each project is an experiment.
     """
 
@@ -108,12 +108,13 @@ class MlflowClient:
         """Return MLflow's number of the new version; its run, where it is known, is tagged with it."""
         self._post("registered-models/create", {"name": version.model}, accept=_EXISTS)
         tags = _version_tags(version)
-        model_hex = next(file.hex_digest for file in version.files() if file.name == MODEL_FILE)
+        tags["onecode_url"] = f"{self._public_url}/distribution/v1/objects/{tags['onecode_model_sha256']}"
         answer = self._post(
             "model-versions/create",
             {
                 "name": version.model,
-                "source": f"{self._public_url}/distribution/v1/objects/{model_hex}",
+                # MLflow refuses sources on hosts it was not told of; the address is a tag.
+                "source": f"onecode:/objects/{tags['onecode_model_sha256']}",
                 "run_id": mlflow_run or None,
                 "tags": _entries(tags),
                 "description": f"release {version.release}",

@@ -80,8 +80,9 @@ class SqlVersions:
 
     def remove(self, digest: str) -> None:
         """Take out a registration that cannot be finished."""
-        self._connection.execute(delete(version_files).where(version_files.c.digest == digest))
-        self._connection.execute(delete(versions).where(versions.c.digest == digest, versions.c.state == STORED))
+        here = (versions.c.digest == digest, versions.c.state == STORED)
+        if self._connection.execute(delete(versions).where(*here)).rowcount:
+            self._connection.execute(delete(version_files).where(version_files.c.digest == digest))
 
     def set_state(self, digest: str, state: str) -> None:
         """Change the state; MLflow has to hear of it again."""

@@ -1,13 +1,14 @@
 """Say what a model version is, and write the manifest whose digest is its name."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from onecode_common.canonical import canonical, sha256_hex
-from onecode_common.errors import ConflictError
+from onecode_common.errors import ConflictError, InvalidError
 from onecode_registry.domain.contract import Contract, contract_document
 
 MODEL_FILE = "model.onnx"
@@ -21,6 +22,8 @@ DELETED = "deleted"
 """Taken out of the signed list; the row stays, so that its release number and request id never come again."""
 
 _SCHEMA = 1
+_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_TAKEN = re.compile(r"latest|v\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,17 @@ def require_same_request(version: Version, kind: str, body: str) -> None:
     if (version.kind, version.body) != (kind, body):
         message = f"request {version.request_id!r} was sent before with another content: choose a new id"
         raise ConflictError(message, code="request.mismatch", params={"request_id": version.request_id})
+
+
+def check_alias(alias: str) -> None:
+    """Refuse a name that could be taken for a version number.
+
+    Raises:
+        InvalidError: ``alias.invalid``.
+    """
+    if not _ALIAS.fullmatch(alias) or _TAKEN.fullmatch(alias):
+        message = f"{alias[:80]!r} cannot be an alias: use a letter, then a-z 0-9 _ -, and not latest or v1"
+        raise InvalidError(message, code="alias.invalid", params={"value": alias[:80]})
 
 
 def manifest_path(model: str, release: int) -> str:

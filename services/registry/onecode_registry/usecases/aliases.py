@@ -1,15 +1,10 @@
 """Move aliases, so that two who move one at the same time do not overwrite each other."""
 
-import re
-
-from onecode_common.errors import ConflictError, InvalidError, NotFoundError
+from onecode_common.errors import ConflictError, NotFoundError
 from onecode_common.ids import digest
-from onecode_registry.domain.version import READY, Alias, Version
+from onecode_registry.domain.version import READY, Alias, Version, check_alias
 from onecode_registry.ports import Ports
 from onecode_registry.usecases.versions import Found, Versions
-
-_ALIAS = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_TAKEN = re.compile(r"latest|v\d+")
 
 
 class Aliases:
@@ -47,17 +42,6 @@ class Aliases:
                 unit.tell_alias(wanted)
                 unit.audit(principal, "alias.set", f"{wanted.model}/{wanted.alias}", f"{current} -> {wanted.digest}")
         return self._versions.get(wanted.project, digest_=wanted.digest) if wanted.digest else None
-
-
-def check_alias(alias: str) -> None:
-    """Refuse a name that could be taken for a version number.
-
-    Raises:
-        InvalidError: ``alias.invalid``.
-    """
-    if not _ALIAS.fullmatch(alias) or _TAKEN.fullmatch(alias):
-        message = f"{alias[:80]!r} cannot be an alias: use a letter, then a-z 0-9 _ -, and not latest or v1"
-        raise InvalidError(message, code="alias.invalid", params={"value": alias[:80]})
 
 
 def _require_version(version: Version | None, wanted: Alias) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import anyio.to_thread
 
@@ -46,13 +46,16 @@ class Intake:
         """
         digits = hex_of(hex_digest)
         _require_size(announced)
-        with tempfile.NamedTemporaryFile(dir=self._folder) as file:
-            found = await _collect(pieces, file)
-            if found != digits:
-                message = f"the bytes have digest {found}, announced was {digits}: send them again"
-                params = {"expected": digits, "found": found}
-                raise InvalidError(message, code="object.digest_mismatch", params=params)
-            return await anyio.to_thread.run_sync(self._store, digits, Path(file.name))
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._folder) as file:
+                found = await _collect(pieces, file)
+                if found != digits:
+                    message = f"the bytes have digest {found}, announced was {digits}: send them again"
+                    params = {"expected": digits, "found": found}
+                    raise InvalidError(message, code="object.digest_mismatch", params=params)
+                return await anyio.to_thread.run_sync(self._store, digits, Path(file.name))
+        except OSError as error:
+            raise storage_error(error, self._folder) from error
 
     def _store(self, digits: str, path: Path) -> bool:
         known = self._knows(digits)
@@ -67,17 +70,14 @@ class Intake:
         return True
 
 
-async def _collect(pieces: AsyncIterator[bytes], file: "tempfile._TemporaryFileWrapper[bytes] | BinaryIO") -> str:
+async def _collect(pieces: AsyncIterator[bytes], file: IO[bytes]) -> str:
     digest = hashlib.sha256()
     size = 0
     async for piece in pieces:
         size += len(piece)
         _require_size(size)
         digest.update(piece)
-        try:
-            file.write(piece)
-        except OSError as error:
-            raise storage_error(error, Path(str(file.name))) from error
+        file.write(piece)
     file.flush()
     return digest.hexdigest()
 

@@ -131,6 +131,15 @@ class SqlReportRows:
             return Traffic(0.0, 0.0)
         return Traffic(int(row.requests) / max(1, int(row.last) - int(row.first)), int(row.errors) / int(row.requests))
 
+    def requests(self, source: str) -> dict[str, int]:
+        """Return how many requests a source reported, by model."""
+        query = (
+            select(COUNTERS.c.model, func.sum(COUNTERS.c.requests).label("requests"))
+            .where(COUNTERS.c.source == source)
+            .group_by(COUNTERS.c.model)
+        )
+        return {row.model: int(row.requests) for row in self._connection.execute(query)}
+
     def forget_source(self, source: str) -> None:
         """Drop events and actions of a source."""
         self._connection.execute(delete(EVENTS).where(EVENTS.c.source == source))

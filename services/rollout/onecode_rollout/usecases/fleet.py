@@ -34,6 +34,7 @@ class GatewayView:
     told: Source | None
     stale: bool
     desired: dict[str, str]
+    requests: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,16 @@ class FleetUse:
             return Invitation(self._gateway_view(rows, invited), token, expires, root_sha256)
 
     def gateways(self, segment: str) -> Sequence[GatewayView]:
-        """Return all, or those of a segment."""
+        """Return all, or those of a segment; the cloud's server comes first, as one of them."""
         with self._ports.records.transaction() as rows:
-            return [self._gateway_view(rows, gateway) for gateway in rows.fleet.gateways(segment)]
+            cloud = rows.fleet.segment(CLOUD) if segment in {"", CLOUD} else None
+            listed = (
+                []
+                if cloud is None
+                else [Gateway(CLOUD, CLOUD, "active", accept=True, created=cloud.created, created_by="")]
+            )
+            listed += rows.fleet.gateways(segment)
+            return [self._gateway_view(rows, gateway) for gateway in listed]
 
     def gateway(self, gateway_id: str) -> GatewayView:
         """Return one. Raises NotFoundError."""
@@ -157,7 +165,11 @@ class FleetUse:
         policy = rows.policies.policy(gateway.segment)
         report_s = policy.times.report_s if policy is not None else Times().report_s
         return GatewayView(
-            gateway, told, stale(told, report_s, self._now()), served(policy.entries) if policy is not None else {}
+            gateway,
+            told,
+            stale(told, report_s, self._now()),
+            served(policy.entries) if policy is not None else {},
+            rows.reports.requests(gateway.gateway_id),
         )
 
     def _now(self) -> float:

@@ -20,6 +20,8 @@ DATASET = "shuttle-readings"
 BUDGET = {"max_bytes": 200_000, "max_p95_us": 100}
 SEGMENTS = ("cloud", "line-1")
 SHARES = (1_000, 5_000, 10_000)
+_REPORTS_S = 15.0
+"""Reports and the alias follow a decision within their intervals."""
 PRESET = {
     # Shorter times and nothing else: what is believed, and when, is decided by the defaults.
     "name": "demo",
@@ -148,7 +150,9 @@ def first_release(story: Story, chapter: Chapter) -> None:
         "The first release succeeds on golden set and probation", ended(rollout, "succeeded"), rollout["state"]
     )
     claim_served(story, chapter, "v1")
-    champion = story.platform.alias(MODEL, "champion")
+    champion = story.platform.eventually(
+        lambda: story.platform.alias(MODEL, "champion"), lambda seen: seen == story.digest("v1"), _REPORTS_S
+    )
     chapter.claim("v1 is the champion", champion == story.digest("v1"))
     agreement = compare_with_runtime(
         MODEL, story.platform.servers(), story.readings.features, story.expected[story.release("v1")]
@@ -170,7 +174,7 @@ def canary(story: Story, chapter: Chapter) -> None:
     chapter.claim(
         "No request fails and no answer is wrong while versions change",
         tally.wrong.total() == 0 and tally.refused.total() == 0 and tally.requests > 0,
-        f"{tally.requests:,} requests, {tally.wrong.total()} wrong, {tally.refused.total()} refused",
+        f"{tally.requests:,} requests, {tally.wrong.total()} wrong, {tally.refused.total()} refused {dict(tally.refused) or ''}",
     )
     for decision in story.platform.decisions(str(rollout["rollout_id"])):
         chapter.facts[f"decision {decision['number']}: {decision['kind']}"] = decision["sentence"]
@@ -198,11 +202,14 @@ def release(story: Story, name: str, shares: tuple[int, ...], title: str) -> Map
 
 def claim_served(story: Story, chapter: Chapter, name: str) -> None:
     """Claim that every server's own report names the digest of this version."""
-    served = story.platform.served(MODEL)
+    platform = story.platform
+    served = platform.eventually(
+        lambda: platform.served(MODEL), lambda seen: set(seen.values()) == {story.digest(name)}, _REPORTS_S
+    )
     good = [source for source, digest in served.items() if digest == story.digest(name)]
     chapter.claim(
         f"Cloud and gateways report that they serve {name}",
-        len(good) == len(served) == 1 + story.platform.gateways,
+        len(good) == len(served) == 1 + platform.gateways,
         f"{len(good)} of {len(served)}: {', '.join(sorted(good))}",
     )
 

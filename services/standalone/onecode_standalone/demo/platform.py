@@ -10,7 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -19,11 +19,12 @@ from rich.progress import Progress
 from onecode_standalone.demo.agreement import Server
 from onecode_standalone.demo.claims import StoryFailedError
 
+_T = TypeVar("_T")
 _PART = 256 << 10
 _POLL_S = 0.3
 _TRAIN_LIMIT_S = 400
 _RELEASE_LIMIT_S = 240
-_SETTLED_TURNS = 4
+_SETTLED_S = 4.0
 _TERMINAL_RUNS = ("RUN_STATE_SUCCEEDED", "RUN_STATE_FAILED", "RUN_STATE_STOPPED")
 _TERMINAL_ROLLOUTS = ("succeeded", "rolled_back", "aborted", "superseded", "rejected", "canceled", "paused")
 _BAD_REQUEST = 400
@@ -219,21 +220,20 @@ class Platform:
         gateways = self.call("GET", "/gateways")["gateways"]
         return {str(entry["gateway_id"]): str(entry.get("serving", {}).get(model, "")) for entry in gateways}
 
-    def count(self, rollout_id: str) -> int:
-        """Return how many requests the counters of a rollout hold, both arms."""
-        rollout = self.rollout(rollout_id)
-        arms = (rollout.get("candidate_count", {}), rollout.get("stable_count", {}))
-        return sum(int(arm.get("requests", 0)) for arm in arms)
+    def count(self, model: str) -> int:
+        """Return how many requests cloud and gateways have reported."""
+        gateways = self.call("GET", "/gateways")["gateways"]
+        return sum(int(entry.get("requests", {}).get(model, 0)) for entry in gateways)
 
-    def settled_count(self, rollout_id: str) -> int:
+    def settled_count(self, model: str) -> int:
         """Return the count once it no longer changes."""
         same, last = 0, -1
 
         def settled() -> bool:
             nonlocal same, last
-            now = self.count(rollout_id)
+            now = self.count(model)
             same, last = (same + 1 if now == last else 0), now
-            return same >= _SETTLED_TURNS / _POLL_S
+            return same >= _SETTLED_S / _POLL_S
 
         self.wait(settled, "counters to settle", 60)
         return last
@@ -257,6 +257,13 @@ class Platform:
             if time.monotonic() > end:
                 raise StoryFailedError(f"waited {limit_s:.0f} s for {what}")
             time.sleep(_POLL_S)
+
+    def eventually(self, ask: Callable[[], _T], good: Callable[[_T], bool], limit_s: float) -> _T:
+        """Return the first good answer, or the last one when the limit is over."""
+        end = time.monotonic() + limit_s
+        while not good(seen := ask()) and time.monotonic() < end:
+            time.sleep(_POLL_S)
+        return seen
 
     def close(self) -> None:
         """Close connections."""

@@ -1,6 +1,7 @@
 """Read what a driver told, one line a step, and say how it changes the run.
 
-A line is a JSON object with ``kind``: ``step`` (stage, progress, message), ``trial`` (a step with a trial in it),
+A line is a JSON object with ``kind``: ``step`` (stage, progress, message), ``trial`` (a step with a trial in it;
+``quiet`` ones show nothing),
 ``facts`` (metric, baseline), ``outcome`` (last line of a run that worked), ``failed`` (code, message) or ``stopped``.
 """
 
@@ -73,7 +74,11 @@ def _step(run: Run, line: Mapping[str, Any], now: datetime) -> Change:
     best = run.best_score
     if trial is not None and trial.state == "done" and score is not None and trial.family != "baseline":
         best = score if best is None else max(best, score)
-    run = replace(run, stage=stage, progress=progress, best_score=best, last_sequence=run.last_sequence + 1)
+    run = replace(run, stage=stage, progress=progress, best_score=best)
+    curves = {name: tuple(values) for name, values in line.get("curves", {}).items()}
+    if line.get("quiet"):
+        return Change(run, None, trial, curves)
+    run = replace(run, last_sequence=run.last_sequence + 1)
     point = Point(
         sequence=run.last_sequence,
         time=now,
@@ -85,7 +90,6 @@ def _step(run: Run, line: Mapping[str, Any], now: datetime) -> Change:
         score=score,
         best_score=best,
     )
-    curves = {name: tuple(values) for name, values in line.get("curves", {}).items()}
     return Change(run, point, trial, curves)
 
 

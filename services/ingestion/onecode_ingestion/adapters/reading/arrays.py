@@ -121,7 +121,9 @@ def _floats(trimmed: Any, missing: Mask, *, decimal_comma: bool) -> Values:
 def _timestamps(trimmed: Any) -> Any:
     fits = _fits(trimmed, cells.TIMESTAMP)
     plain = pc.replace_substring(_kept(trimmed, fits), "/", "-")
-    plain = pc.if_else(pc.equal(pc.utf8_length(plain), _DATE_LENGTH), pc.binary_join_element_wise(plain, "T00:00", ""), plain)
+    plain = pc.if_else(
+        pc.equal(pc.utf8_length(plain), _DATE_LENGTH), pc.binary_join_element_wise(plain, "T00:00", ""), plain
+    )
     zoned = pc.match_substring_regex(plain, _HAS_OFFSET)
     plain = pc.if_else(zoned, plain, pc.binary_join_element_wise(plain, "Z", ""))
     try:

@@ -145,8 +145,7 @@ class CsvTable:
         first = next(rows, None)
         if not self._has_header and first is not None:
             rows = chain([first], rows)
-        for batch in reader.batches(self._even(rows, ragged)):
-            yield batch
+        yield from reader.batches(self._even(rows, ragged))
         self._blank = reader.blank_lines
         self._share = self._source.share_read() if reader.cut else 1.0
 

@@ -67,7 +67,7 @@ class ParquetTable:
 
     def share_read(self) -> float:
         """Return how many of the rows are read, 0 to 1."""
-        return self._rows / self._total
+        return float(self._rows / self._total)
 
     def findings(self) -> list[Finding]:
         """Return what was noticed about names."""

@@ -35,9 +35,9 @@ class Source:
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
         self._limits = limits
-        self.size = path.stat().st_size
-        with path.open("rb") as file:
-            self.container = format_of(file.read(HEAD_BYTES))
+        # An upload of no bytes has no file.
+        self.size = path.stat().st_size if path.exists() else 0
+        self.container = format_of(_first_bytes(path) if self.size else b"")
         self._raw: io.FileIO | None = None
 
     def head(self) -> bytes:
@@ -121,6 +121,11 @@ class _Gunzip(io.RawIOBase):
             raise _too_large(f"more than {self._limits.decoded_bytes} bytes", self._limits.decoded_bytes)
         if self._out > RATIO_FREE_BYTES and self._out > self._limits.gzip_ratio * read:
             raise _too_large(f"more than {self._limits.gzip_ratio} times its size", self._limits.gzip_ratio)
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def check_inside(source: Source) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from onecode_common.errors import ExhaustedError
-from onecode_ingestion.adapters.reading.arrays import ARROW_TYPES, Mask, Values
+from onecode_ingestion.adapters.reading.arrays import ARROW_TYPES, Values
 from onecode_ingestion.domain.columns import Column, ColumnType, Schema
 from onecode_ingestion.domain.findings import ERROR, FIRST_ROWS, WARNING, Finding, Occurrences
 from onecode_ingestion.domain.limits import Limits

@@ -638,6 +638,26 @@ class Gateway(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class RequestsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     GATEWAY_ID_FIELD_NUMBER: _builtins.int
     PROJECT_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
@@ -656,6 +676,7 @@ class Gateway(_message.Message):
     GRPC_ADDRESS_FIELD_NUMBER: _builtins.int
     RSS_BYTES_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
     gateway_id: _builtins.str
     project: _builtins.str
     name: _builtins.str
@@ -683,6 +704,10 @@ class Gateway(_message.Message):
     def desired(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
     def facts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def requests(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """model -> requests answered, as reported, for as long as counters are kept"""
+
     def __init__(
         self,
         *,
@@ -704,10 +729,11 @@ class Gateway(_message.Message):
         grpc_address: _builtins.str = ...,
         rss_bytes: _builtins.int = ...,
         facts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        requests: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_heard", b"last_heard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "desired", b"desired", "facts", b"facts", "fingerprint", b"fingerprint", "gateway_id", b"gateway_id", "generation", b"generation", "grpc_address", b"grpc_address", "health", b"health", "http_url", b"http_url", "last_heard", b"last_heard", "name", b"name", "outbox", b"outbox", "project", b"project", "rss_bytes", b"rss_bytes", "segment", b"segment", "serving", b"serving", "stale", b"stale", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "desired", b"desired", "facts", b"facts", "fingerprint", b"fingerprint", "gateway_id", b"gateway_id", "generation", b"generation", "grpc_address", b"grpc_address", "health", b"health", "http_url", b"http_url", "last_heard", b"last_heard", "name", b"name", "outbox", b"outbox", "project", b"project", "requests", b"requests", "rss_bytes", b"rss_bytes", "segment", b"segment", "serving", b"serving", "stale", b"stale", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

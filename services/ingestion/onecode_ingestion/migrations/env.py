@@ -1,0 +1,7 @@
+"""Run the migrations on the connection that the service opened."""
+
+from alembic import context
+
+from onecode_common.migrations import run
+
+run(context)

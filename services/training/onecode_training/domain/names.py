@@ -1,0 +1,10 @@
+"""Name the tensors of every model that training makes."""
+
+FEATURES = "features"
+"""Input FP32 [-1, numeric columns]; NaN is a missing value."""
+CATEGORIES = "categories"
+"""Input BYTES [-1, text columns]; only where there are text columns."""
+LABEL = "label"
+PROBABILITIES = "probabilities"
+PREDICTION = "prediction"
+"""Output FP32 [-1, 1] of a regression."""

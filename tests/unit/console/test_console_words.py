@@ -1,0 +1,87 @@
+"""Every state has its sentence, and the last clause always says what there is to do."""
+
+import itertools
+
+import pytest
+
+from onecode_console.domain.attention import Counts, Seen, needs, next_step
+from onecode_console.domain.rollout_story import Arm, RolloutFacts, story
+from onecode_console.domain.texts import Text
+from onecode_console.domain.words import ACTIONS, GATEWAYS, ROLLOUTS, RUNS, TRIALS, word
+from onecode_console.pages.numbers import Numbers
+from onecode_console.pages.render import _speaker, translations_of
+
+REASONS = ["", "operator", "no_data", "invalid", "inconclusive", "outage", "bad", "gate", "refused", "quorum", "errors",
+           "golden", "install", "load", "latency", "memory", "crash", "something_new%"]  # fmt: skip
+
+
+def facts(state, reason="", *, stable="v1", requests=1000):
+    return RolloutFacts(
+        state, reason, 1, (1000, 5000, 10_000), False, "v2", stable, Arm(requests, 5), Arm(requests * 9, 40), 1900
+    )
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize(("state", "reason"), list(itertools.product([*ROLLOUTS, "of_a_newer_service"], REASONS)))
+def test_every_state_is_told_in_whole_sentences(language, state, reason):
+    say = _speaker(translations_of(language), Numbers("zh_Hans_CN" if language == "zh" else "en"))
+    for stable, requests in (("v1", 1000), ("", 0), ("", 12)):
+        told = [say(each) for each in story(facts(state, reason, stable=stable, requests=requests))]
+        assert len(told) >= 2
+        assert all(sentence and sentence[-1] in ".。" and "%(" not in sentence for sentence in told)
+
+
+def test_a_running_release_reads_as_promised():
+    say = _speaker(translations_of("zh"), Numbers("zh_Hans_CN"))
+    told = "".join(say(each) for each in story(facts("running")))
+    assert told == (
+        "运行中，第 2 步，共 3 步（50% 的请求）。候选 v2 出错 5/1,000（0.50%），在用 v1 出错 40/9,000（0.44%）。"
+        "还需约 1,900 个候选请求。现在不需要你做任何事。"
+    )
+
+
+def test_no_data_is_told_as_no_evidence():
+    say = _speaker(translations_of("en"), Numbers("en"))
+    told = say(story(facts("paused", "no_data"))[0])
+    assert told == "Held at 50%: no candidate requests arrive. No data is no evidence."
+
+
+@pytest.mark.parametrize(
+    ("state", "share"), [("running", 0.5), ("paused", 0.5), ("aborted", 0.5), ("promoting", 1), ("succeeded", 1),
+                         ("rolled_back", 0), ("rolling_back", 0), ("draft", 0)]  # fmt: skip
+)
+def test_the_present_share_follows_the_state(state, share):
+    assert facts(state).share_now.part == share
+
+
+def test_states_never_differ_by_colour_alone():
+    for table in (ROLLOUTS, RUNS, TRIALS, GATEWAYS, ACTIONS):
+        seen = {}
+        for one in table.values():
+            assert one.shape
+            assert seen.setdefault(one.label, one.shape) == one.shape
+
+
+def test_an_unknown_state_is_shown_by_its_name():
+    assert word(ROLLOUTS, "of_a_newer_service").label == "of_a_newer_service"
+    assert word(ROLLOUTS, "").label == "Unknown"
+
+
+@pytest.mark.parametrize(
+    ("counts", "stage"),
+    [((0, 0, 0, 0, 0), 0), ((1, 0, 0, 0, 0), 1), ((1, 1, 0, 0, 3), 2), ((1, 1, 1, 0, 3), 3), ((1, 1, 1, 1, 0), 3),
+     ((1, 1, 1, 1, 1), 4), ((None, None, None, None, None), 4), ((None, 0, 1, 1, 1), 1)],  # fmt: skip
+)
+def test_the_next_step_is_the_first_that_is_missing(counts, stage):
+    assert next_step(Counts(*counts)).stage == stage
+
+
+def test_what_is_broken_comes_before_what_waits():
+    found = needs(
+        [Seen("a", "rollouts/a", "paused", "no_data"), Seen("b", "rollouts/b", "running")],
+        [Seen("c", "runs/c", "RUN_STATE_INTERRUPTED"), Seen("d", "runs/d", "RUN_STATE_RUNNING")],
+        [Seen(f"g{n}", "gateways", "stale") for n in range(5)],
+        [Text("Training")],
+    )
+    assert [one.page for one in found] == ["#services", "rollouts/a", "runs/c", "gateways"]
+    assert found[-1].what.values["names"] == "g0, g1, g2 …"
