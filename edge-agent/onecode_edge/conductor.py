@@ -12,8 +12,8 @@ from onecode_delivery.policy import Policy
 from onecode_edge.domain import crashes, plan
 from onecode_edge.domain import transition as states
 from onecode_edge.domain.modelset import ModelSet
+from onecode_edge.domain.observed import Observed
 from onecode_edge.domain.plan import Wish
-from onecode_edge.domain.probation import Observed
 from onecode_edge.domain.transition import Transition
 from onecode_edge.following import (
     follow_probation,

@@ -7,10 +7,11 @@ from onecode_common.errors import OnecodeError
 from onecode_edge.adapters.processes import Death, ServeProcess
 from onecode_edge.domain import crashes, plan
 from onecode_edge.domain import transition as states
-from onecode_edge.domain.modelset import EMPTY, ModelSet
-from onecode_edge.domain.probation import Observed, verdict
+from onecode_edge.domain.modelset import ModelSet
+from onecode_edge.domain.observed import Observed
 from onecode_edge.domain.transition import Transition
 from onecode_edge.situation import Situation
+from onecode_serving.domain.probation import COMMIT, REVERT, Baseline, Judgement, Observation, judge
 
 _log = logging.getLogger(__name__)
 _DAY_S = 86_400.0
@@ -46,11 +47,11 @@ def follow_probation(at: Situation, transition: Transition, deaths: list[Death],
     transition = replace(transition, serving_s=saved_s + passed_s)
     at.transition = transition
     new = at.lost + (process.totals.get(transition.digest, Observed()) if process else Observed())
-    cause = _judge(at, transition, new)
-    if cause:
-        revert(at, transition, cause, f"{new.errors} of {new.requests} answers were bad")
-    elif transition.serving_s >= transition.probation_s:
-        _commit(at, transition, process, new)
+    found = _judged(at, transition, new)
+    if found.kind == REVERT:
+        revert(at, transition, found.cause, found.detail)
+    elif found.kind == COMMIT:
+        _commit(at, transition, process, found.evidence)
     elif saved_s // _SAVE_EVERY_S != transition.serving_s // _SAVE_EVERY_S:
         at.keep(transition)
 
@@ -107,15 +108,22 @@ def keep_serving(at: Situation) -> None:
         at.begin_process(at.sets.present)
 
 
-def _judge(at: Situation, transition: Transition, new: Observed) -> str:
-    if not new.errors or not at.fresh(transition):
-        return ""
-    before = at.sets.linked("committed") or EMPTY
-    since = at.clock.now().timestamp() - _DAY_S
-    return verdict(new, at.history(before.digests - {transition.digest}, since))
+def _judged(at: Situation, transition: Transition, new: Observed) -> Judgement:
+    if not at.fresh(transition):
+        # It was found good here before: only its time has to pass.
+        new = Observed(new.requests)
+    committed = at.sets.linked("committed")
+    baseline = Baseline(exists=committed is not None)
+    if new.errors and committed is not None:
+        old = at.history(committed.digests - {transition.digest}, at.clock.now().timestamp() - _DAY_S)
+        baseline = Baseline(old.requests, old.errors, old.non_finite)
+    observation = Observation(
+        serving_s=transition.serving_s, requests=new.requests, errors=new.errors, non_finite=new.non_finite
+    )
+    return judge(observation, baseline, transition.probation_s)
 
 
-def _commit(at: Situation, transition: Transition, process: ServeProcess | None, new: Observed) -> None:
+def _commit(at: Situation, transition: Transition, process: ServeProcess | None, evidence: str) -> None:
     wrong, answered = at.proof(process)
     if wrong and at.fresh(transition):
         revert(at, transition, "golden", wrong)
@@ -125,7 +133,7 @@ def _commit(at: Situation, transition: Transition, process: ServeProcess | None,
         return
     at.sets.commit()
     served = answered.get(transition.digest, "")
-    at.advance(states.COMMITTED, served=served, evidence="traffic" if new.requests else "golden")
+    at.advance(states.COMMITTED, served=served, evidence=evidence)
 
 
 def _absent(at: Situation, transition: Transition, deaths: list[Death]) -> bool:

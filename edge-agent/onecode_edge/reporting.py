@@ -105,8 +105,11 @@ class Reporter:
             self._outbox.acknowledged(self._arrived.get())
             self._last_arrival = self._clock.monotonic()
         now = self._clock.monotonic()
+        interval = self._report_s() or _REPORT_S
+        # A new policy may ask for reports sooner than the old one did.
+        self._next_report = min(self._next_report, now + interval)
         if now >= self._next_report:
-            self._next_report = now + (self._report_s() or _REPORT_S)
+            self._next_report = now + interval
             self._collect()
             self._outbox.add("status", self._status())
         if now >= self._next_clean:

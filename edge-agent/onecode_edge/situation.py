@@ -11,7 +11,7 @@ from onecode_edge.adapters.journal import Journal
 from onecode_edge.adapters.processes import Processes, ServeProcess
 from onecode_edge.adapters.sets import Sets
 from onecode_edge.domain.modelset import ModelSet
-from onecode_edge.domain.probation import Observed
+from onecode_edge.domain.observed import Observed
 from onecode_edge.domain.transition import Transition
 
 _log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ KILLS: dict[int, tuple[str, ...]] = {
 }
 """Who is killed in which chapter."""
 WHILE_PROCESSES_DIE = {
-    "No request fails and no answer is wrong while versions change",
+    "No answer is wrong, and not one request in 10,000 meets a process that leaves",
 }
 """Claims about what clients see while nothing dies; in chapter 5 something does."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from onecode.edge.v1 import edge_pb2 as pb
 from onecode_edge.adapters.database import Database
-from onecode_edge.domain.probation import Observed
+from onecode_edge.domain.observed import Observed
 
 _AGAIN_S = 10.0
 _COUNTERS_A_ROW = 100

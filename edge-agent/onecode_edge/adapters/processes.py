@@ -14,7 +14,7 @@ from onecode.edge.v1 import edge_pb2 as pb
 from onecode_common.clock import Clock
 from onecode_common.errors import OnecodeError
 from onecode_edge.domain.modelset import ModelSet, to_document
-from onecode_edge.domain.probation import Observed
+from onecode_edge.domain.observed import Observed
 from onecode_edge.layout import Layout
 from onecode_edge.unix_http import ask
 

@@ -179,17 +179,18 @@ def test_a_held_version_stays_until_the_last_hold_is_gone(records: DatabaseRecor
     assert records.commit(version(1)).number == 2
 
 
-@pytest.mark.parametrize("ask", ["version", "profile", "hold", "delete"])
-def test_a_version_that_is_not_there_is_not_found(records: DatabaseRecords, ask: str) -> None:
-    calls: dict[str, Callable[[str], object]] = {
-        "version": lambda id_: records.version(P, id_),
-        "profile": lambda id_: records.profile(P, id_),
-        "hold": lambda id_: records.hold(P, id_, "run/1"),
-        "delete": lambda id_: records.delete(P, id_, "key:1"),
-    }
-    with pytest.raises(NotFoundError) as refusal:
-        calls[ask]("sha256:" + "0" * 64)
-    assert refusal.value.code == "version.missing"
+def test_a_version_that_is_not_there_is_not_found(records: DatabaseRecords) -> None:
+    missing = "sha256:" + "0" * 64
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: records.version(P, missing),
+        lambda: records.profile(P, missing),
+        lambda: records.hold(P, missing, "run/1"),
+        lambda: records.delete(P, missing, "key:1"),
+    )
+    for call in calls:
+        with pytest.raises(NotFoundError) as refusal:
+            call()
+        assert refusal.value.code == "version.missing"
 
 
 def test_a_hold_and_a_deletion_at_the_same_time_never_leave_a_hold_on_nothing(records: DatabaseRecords) -> None:

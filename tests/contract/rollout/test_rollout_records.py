@@ -216,10 +216,10 @@ def test_a_rollback_by_a_person_ends_when_the_cloud_serves_stable(world: Any, ve
 def test_a_restart_at_any_moment_changes_nothing_but_the_time(world: Any, version: Version) -> None:
     running(world)
     world.installed(2)
-    for _ in range(40):
+    for _ in range(30):
         world.restart()
-        world.counted(2, 2000)
-        world.counted(1, 2000)
+        for arm in world.policy().entries["shuttle"].arms:
+            world.counted(arm.release, (arm.end - arm.start) // 2)
         world.turn(60)
         if world.state("r")[0] == "promoting":
             world.installed(2)
@@ -302,22 +302,11 @@ def test_hostile_text_is_kept_short_and_without_nul(world: Any) -> None:
     assert (len(told.serving["m"]), told.health, len(told.facts)) == (500, "", 100)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"errors": 11}, {"requests": -1}, {"requests": 1 << 60}, {"non_finite": 3}, {"interval_s": 0},
-        {"interval_s": 7}, {"digest": "sha256:" + "9" * 64}, {"role": "stable"}, {"latency": (-1,)},
-        {"interval_start": 1_800_000_000 // 60 * 60 + 6000},
-    ],
-)  # fmt: skip
-def test_an_impossible_counter_holds_the_release_and_drops_its_source(
-    world: Any, version: Version, change: dict[str, Any]
-) -> None:
+def test_an_impossible_counter_holds_the_release_and_drops_its_source(world: Any, version: Version) -> None:
     running(world)
     world.counted(1, 100)
     start = int(world.clock.seconds) // 60 * 60
-    counter = CounterReport("shuttle", "r", 1, version(2), "candidate", start, 60, 10, 0, 0, 0)
-    world.tell(counters=(replace(counter, **change),))
+    world.tell(counters=(CounterReport("shuttle", "r", 1, version(2), "candidate", start, 60, 10, 11, 0, 0),))
     world.turn()
     assert world.state("r") == ("paused", "invalid")
     assert world.service.rollouts.get("r").points == []

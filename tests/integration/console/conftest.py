@@ -92,7 +92,9 @@ def stand(tmp_path_factory: pytest.TempPathFactory, plant: Any) -> Iterator[Stan
     jwks = folder / "jwks.json"
     jwks.write_bytes(jwks_document({"console": public_bytes(key)}))
     (folder / "token").write_text(TOKEN, encoding="ascii")
-    peers_up = {name: servers.grpc_server(name, plant, jwks) for name in ("ingestion", "training", "registry", "rollout")}
+    peers_up = {
+        name: servers.grpc_server(name, plant, jwks) for name in ("ingestion", "training", "registry", "rollout")
+    }
     face = servers.http_face(plant, jwks, TOKEN)
     for part in (*peers_up.values(), face):
         part.start()
@@ -140,7 +142,7 @@ def _faces(url: str, issuer: TokenIssuer, principal: Callable[[], str]) -> Faces
 
 
 def _free_port() -> int:
-    import socket  # noqa: PLC0415 - only here
+    import socket
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])

@@ -104,7 +104,10 @@ def run(run_id: str, state: int, stage: str, progress: float) -> tr.Run:
         one.test_metrics.update({"average_precision": 0.9912, "roc_auc": 0.9987, "balanced_accuracy": 0.9831})
         ago(one, "finished", minutes=10)
     if state == tr.RUN_STATE_FAILED:
-        one.error_code, one.error = "budget.none_fits", "no candidate fits ≤ 20 kB: nearest is lightgbm, 31 kB, 100% sure"
+        one.error_code, one.error = (
+            "budget.none_fits",
+            "no candidate fits ≤ 20 kB: nearest is lightgbm, 31 kB, 100% sure",
+        )
     return one
 
 

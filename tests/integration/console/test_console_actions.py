@@ -1,17 +1,20 @@
 """Buttons of the rollout page work as plain forms, and tell who was faster."""
 
 import re
+from typing import Any
 
 
-def form(browser, path, action):
+def form(browser: Any, path: str, action: Any) -> tuple[str, dict[str, str]]:
     """Return what a browser would send for a button of the page."""
     page = browser.get(path).text
-    found = re.search(rf'action="({re.escape(path)}/{action})">\s*<input type="hidden" name="_csrf" value="(\w+)"', page)
+    found = re.search(
+        rf'action="({re.escape(path)}/{action})">\s*<input type="hidden" name="_csrf" value="(\w+)"', page
+    )
     assert found, f"no form for {action}"
     return found.group(1), {"_csrf": found.group(2)}
 
 
-def test_pause_and_resume_by_form(stand, plant):
+def test_pause_and_resume_by_form(stand: Any, plant: Any) -> None:
     path = "/p/default/rollouts/r_live"
     with stand.browser() as browser:
         browser.headers["origin"] = stand.url
@@ -28,7 +31,7 @@ def test_pause_and_resume_by_form(stand, plant):
         assert "Running, step" in browser.get(path).text
 
 
-def test_who_is_too_late_sees_the_present_state(stand):
+def test_who_is_too_late_sees_the_present_state(stand: Any) -> None:
     path = "/p/default/rollouts/r_live"
     with stand.browser() as browser:
         browser.headers["origin"] = stand.url
@@ -42,7 +45,7 @@ def test_who_is_too_late_sees_the_present_state(stand):
         browser.post(where, data=fields)
 
 
-def test_promotion_by_force_asks_for_a_reason_and_says_so(stand, plant):
+def test_promotion_by_force_asks_for_a_reason_and_says_so(stand: Any, plant: Any) -> None:
     path = "/p/default/rollouts/r_held"
     with stand.browser() as browser:
         browser.headers["origin"] = stand.url
@@ -54,7 +57,7 @@ def test_promotion_by_force_asks_for_a_reason_and_says_so(stand, plant):
     assert (sent.force, sent.reason) == (True, "plant stop")
 
 
-def test_only_what_the_state_allows_has_a_form(stand):
+def test_only_what_the_state_allows_has_a_form(stand: Any) -> None:
     with stand.browser() as browser:
         page = browser.get("/p/default/rollouts/r_back").text
         assert "popovertarget" not in page
@@ -63,7 +66,7 @@ def test_only_what_the_state_allows_has_a_form(stand):
         assert re.findall(r'popovertarget="ask-(\w+)">', fresh) == ["approve", "cancel"]
 
 
-def test_an_unknown_action_or_rollout_is_not_found(stand):
+def test_an_unknown_action_or_rollout_is_not_found(stand: Any) -> None:
     with stand.browser() as browser:
         browser.headers["origin"] = stand.url
         _, fields = form(browser, "/p/default/rollouts/r_fresh", "cancel")

@@ -1,9 +1,11 @@
 """In a real browser: the strict policy is never violated, and pages do what they promise, with and without script."""
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -39,6 +41,8 @@ PAGES = [
     "/p/default/gateways",
 ]
 
+LIMIT_S = 30
+
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed: apt-get install chromium"),
     # The driver's own event loop closes its pipes late.
@@ -55,7 +59,15 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def visit(chromium: Browser, stand, *, script: bool = True, width: int = 1440, language: str = "en-US", theme="light"):
+def visit(
+    chromium: Browser,
+    stand: Any,
+    *,
+    script: bool = True,
+    width: int = 1440,
+    language: str = "en-US",
+    theme: str = "light",
+) -> Iterator[Page]:
     """Yield a signed-in page; its console errors and requests elsewhere fail the test."""
     context = chromium.new_context(
         viewport={"width": width, "height": 900}, locale=language, color_scheme=theme, java_script_enabled=script
@@ -84,7 +96,9 @@ def settled(page: Page) -> None:
 @pytest.mark.parametrize(
     ("width", "language", "theme"), [(1440, "zh-CN", "light"), (375, "en-US", "dark"), (320, "zh-CN", "dark")]
 )
-def test_no_page_violates_the_policy_or_runs_over_its_edge(chromium, stand, width, language, theme):
+def test_no_page_violates_the_policy_or_runs_over_its_edge(
+    chromium: Browser, stand: Any, width: int, language: str, theme: str
+) -> None:
     with visit(chromium, stand, width=width, language=language, theme=theme) as page:
         for path in PAGES:
             page.goto(f"{stand.url}{path}")
@@ -96,7 +110,9 @@ def test_no_page_violates_the_policy_or_runs_over_its_edge(chromium, stand, widt
 
 
 @pytest.mark.parametrize("script", [True, False])
-def test_a_release_is_paused_by_two_clicks_with_and_without_script(chromium, stand, plant, script):
+def test_a_release_is_paused_by_two_clicks_with_and_without_script(
+    chromium: Browser, stand: Any, plant: Any, script: bool
+) -> None:
     with visit(chromium, stand, script=script) as page:
         page.goto(f"{stand.url}/p/default/rollouts/r_live")
         page.get_by_role("button", name="Pause", exact=True).click()
@@ -115,41 +131,63 @@ def test_a_release_is_paused_by_two_clicks_with_and_without_script(chromium, sta
         expect(page.locator(".story")).to_contain_text("Running, step")
 
 
-def test_a_fact_refreshes_the_page_but_never_what_a_person_is_doing(chromium, stand, plant):
+def tell_listeners(page: Page, stand: Any, topic: str) -> None:
+    """Tell a fact once the page's stream is open, and wait until the page has asked for its fresh part."""
+    until(lambda: stand.service.streams._listeners)
+    with page.expect_response(lambda answer: "part=live" in answer.url):
+        stand.service.streams.tell(topic, "fact", {})
+        stand.service.streams.tell(topic, "run_finished", {})
+
+
+def until(reached: Any) -> None:
+    end = time.monotonic() + LIMIT_S
+    while not reached():
+        assert time.monotonic() < end, "not reached in time"
+        time.sleep(0.02)
+
+
+def test_a_fact_refreshes_a_page_that_does_not_ask_by_itself(chromium: Browser, stand: Any, plant: Any) -> None:
+    with visit(chromium, stand) as page:
+        page.goto(f"{stand.url}/p/default/runs/r_done")
+        assert page.locator("[data-every]").count() == 0
+        plant.runs["r_done"].test_metrics["fresh_measure"] = 0.5
+        tell_listeners(page, stand, "run:r_done")
+        expect(page.get_by_text("fresh_measure")).to_be_visible()
+
+
+def test_a_refresh_never_takes_away_what_a_person_is_doing(chromium: Browser, stand: Any, plant: Any) -> None:
     with visit(chromium, stand) as page:
         page.goto(f"{stand.url}/p/default/rollouts/r_live")
-        with page.expect_response(lambda answer: "part=live" in answer.url):
-            plant.rollouts["r_live"].sentence = "changed once"
-            page.wait_for_function("performance.getEntriesByType('resource').length > 2")
-            stand.service.streams.tell("rollout:r_live", "rollout_changed", {"state": "running"})
+        page.get_by_text("As a table").click()
+        plant.rollouts["r_live"].sentence = "changed once"
+        tell_listeners(page, stand, "rollout:r_live")
         expect(page.get_by_text("changed once")).to_be_visible()
+        expect(page.locator("#evidence-table table")).to_be_visible()
         page.get_by_role("button", name="Roll back").click()
         field = page.get_by_role("dialog").get_by_role("textbox")
         field.fill("half a sen")
         plant.rollouts["r_live"].sentence = "changed twice"
-        with page.expect_response(lambda answer: "part=live" in answer.url):
-            stand.service.streams.tell("rollout:r_live", "rollout_changed", {"state": "running"})
+        tell_listeners(page, stand, "rollout:r_live")
         expect(field).to_have_value("half a sen")
+        expect(page.get_by_text("changed twice")).to_have_count(0)
         page.keyboard.press("Escape")
-        with page.expect_response(lambda answer: "part=live" in answer.url):
-            stand.service.streams.tell("rollout:r_live", "rollout_changed", {"state": "running"})
+        tell_listeners(page, stand, "rollout:r_live")
         expect(page.get_by_text("changed twice")).to_be_visible()
         assert page.evaluate("window.violations") == []
 
 
-def test_ten_tabs_share_one_stream(chromium, stand):
+def test_ten_tabs_share_one_stream(chromium: Browser, stand: Any) -> None:
     streams = stand.service.streams
     with visit(chromium, stand) as page:
         tabs = [page.context.new_page() for _ in range(9)]
         for tab in tabs:
             tab.goto(f"{stand.url}/p/default")
             expect(tab.locator("h1")).to_have_text("Overview")
-        with tabs[8].expect_response(lambda answer: "part=live" in answer.url):
-            streams.tell("rollout:r_live", "rollout_changed", {})
+        tell_listeners(tabs[8], stand, "rollout:r_live")
         assert streams._open <= 2
 
 
-def test_the_chart_tells_its_values_by_keyboard_and_pointer(chromium, stand):
+def test_the_chart_tells_its_values_by_keyboard_and_pointer(chromium: Browser, stand: Any) -> None:
     with visit(chromium, stand) as page:
         page.goto(f"{stand.url}/p/default/rollouts/r_back")
         settled(page)
@@ -164,7 +202,7 @@ def test_the_chart_tells_its_values_by_keyboard_and_pointer(chromium, stand):
         assert page.evaluate("window.violations") == []
 
 
-def test_the_reader_chooses_language_and_colours(chromium, stand):
+def test_the_reader_chooses_language_and_colours(chromium: Browser, stand: Any) -> None:
     with visit(chromium, stand) as page:
         page.goto(f"{stand.url}/p/default/gateways")
         page.get_by_role("link", name="中文").click()

@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from onecode.events.v1 import events_pb2 as events
 
+from onecode.events.v1 import events_pb2 as events
 from onecode_common.bus import Bus
 from onecode_common.clock import SystemClock
 from onecode_common.database import Database
@@ -45,18 +46,18 @@ def database(tmp_path: Path) -> Iterator[Database]:
     found.close()
 
 
-def wait_for(reached) -> None:
+def wait_for(reached: Any) -> None:
     end = time.monotonic() + LIMIT_S
     while not reached():
         assert time.monotonic() < end, "not reached in time"
         time.sleep(0.02)
 
 
-def envelope(fact, source: str) -> tuple[str, bytes]:
+def envelope(fact: Any, source: str) -> tuple[str, bytes]:
     return subject_of(source, fact), make_envelope(fact, source, CLOCK.now(), "default").SerializeToString()
 
 
-def test_facts_of_other_services_are_heard_and_copied_once(broker, database):
+def test_facts_of_other_services_are_heard_and_copied_once(broker: str, database: Database) -> None:
     streams, copies = Streams(EventRing(1)), RecordedCopies(database)
     bus = Bus(broker, "console")
     facts = Facts(bus, streams, copies)
@@ -95,7 +96,7 @@ def _sent(bus: Bus, subject: str, payload: bytes, message_id: str) -> bool:
     return True
 
 
-def test_a_sign_in_is_told_like_every_change(broker, database):
+def test_a_sign_in_is_told_like_every_change(broker: str, database: Database) -> None:
     sessions = RecordedSessions(database, CLOCK, "default")
     bus, heard = Bus(broker, "console"), []
     bus.ensure_streams()
@@ -118,7 +119,7 @@ def test_a_sign_in_is_told_like_every_change(broker, database):
         bus.stop()
 
 
-def test_what_was_told_while_the_bus_was_away_makes_listeners_look_again(database):
+def test_what_was_told_while_the_bus_was_away_makes_listeners_look_again(database: Database) -> None:
     streams = Streams(EventRing(1))
     place = streams._ring.newest
 

@@ -1,13 +1,14 @@
 """Nobody gets past the gate without a credential, on any route, with any method."""
 
 import secrets
+from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
-from fastapi.routing import APIRoute
 
 from onecode_console.http import make_app
 
@@ -29,7 +30,7 @@ EXAMPLES = {
 }
 
 
-def walk(app):
+def walk(app: Any) -> Iterator[str]:
     """Yield every path of the application, and some that are none."""
     for route in _leaves(app.routes):
         path = route.path
@@ -37,11 +38,21 @@ def walk(app):
             path = path.replace(f"{{{name}}}", value)
         assert "{" not in path, path
         yield path
-    yield from ("/nothing", "/api/v1/nothing", "/api", "/docs", "/openapi.json", "/p", "/healthz", "/metrics", "//login")
+    yield from (
+        "/nothing",
+        "/api/v1/nothing",
+        "/api",
+        "/docs",
+        "/openapi.json",
+        "/p",
+        "/healthz",
+        "/metrics",
+        "//login",
+    )
     yield from ("/login/", "/Login", "/static", "/loginx")
 
 
-def _leaves(routes):
+def _leaves(routes: Any) -> Iterator[Any]:
     for route in routes:
         if hasattr(route, "path") and hasattr(route, "methods"):
             yield route
@@ -51,22 +62,22 @@ def _leaves(routes):
             yield from _leaves(inner.routes)
 
 
-def is_public(path):
+def is_public(path: str) -> bool:
     return path == "/login" or path.startswith("/static/")
 
 
 @pytest.fixture(scope="module")
-def paths(stand):
+def paths(stand: Any) -> list[str]:
     return sorted(set(walk(make_app(stand.service.inside))))
 
 
-def test_the_walk_sees_all_of_rest_and_pages(paths):
+def test_the_walk_sees_all_of_rest_and_pages(paths: Any) -> None:
     assert len([path for path in paths if path.startswith("/api/v1/")]) >= 40
     assert len([path for path in paths if path.startswith("/p/default")]) >= 10
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_without_a_credential_every_route_is_closed(stand, plant, paths, method):
+def test_without_a_credential_every_route_is_closed(stand: Any, plant: Any, paths: Any, method: str) -> None:
     calls = len(plant.calls)
     with stand.stranger() as stranger:
         for path in paths:
@@ -98,7 +109,7 @@ def test_without_a_credential_every_route_is_closed(stand, plant, paths, method)
         "http://127.0.0.1/api/v1/runs",
     ],
 )
-def test_a_crooked_path_is_no_way_around(stand, target):
+def test_a_crooked_path_is_no_way_around(stand: Any, target: str) -> None:
     where = urlsplit(stand.url)
     connection = HTTPConnection(where.hostname, where.port, timeout=20)
     with closing(connection):
@@ -124,13 +135,13 @@ def test_a_crooked_path_is_no_way_around(stand, target):
         {"x-onecode-principal": "admin"},
     ],
 )
-def test_a_wrong_credential_opens_nothing(stand, headers):
+def test_a_wrong_credential_opens_nothing(stand: Any, headers: dict[str, str]) -> None:
     with stand.stranger(**headers) as stranger:
         assert stranger.get("/api/v1/runs").status_code == 401
         assert stranger.get("/p/default").status_code in (303, 401)
 
 
-def test_a_token_in_the_query_counts_for_nothing(stand):
+def test_a_token_in_the_query_counts_for_nothing(stand: Any) -> None:
     with stand.program() as program:
         token = program.headers["authorization"].split()[1]
     with stand.stranger() as stranger:
@@ -138,13 +149,13 @@ def test_a_token_in_the_query_counts_for_nothing(stand):
             assert stranger.get("/api/v1/runs", params={name: token}).status_code == 401
 
 
-def test_a_session_does_not_rescue_a_wrong_token(stand):
+def test_a_session_does_not_rescue_a_wrong_token(stand: Any) -> None:
     with stand.browser() as browser:
         assert browser.get("/api/v1/runs").status_code == 200
         assert browser.get("/api/v1/runs", headers={"authorization": "Bearer wrong"}).status_code == 401
 
 
-def test_with_the_token_all_of_rest_answers_without_a_failure(stand, paths):
+def test_with_the_token_all_of_rest_answers_without_a_failure(stand: Any, paths: Any) -> None:
     with stand.program() as program:
         for path in paths:
             if path.startswith("/api/v1/") and not path.endswith(("/events", "/progress")):
@@ -152,12 +163,12 @@ def test_with_the_token_all_of_rest_answers_without_a_failure(stand, paths):
                 assert answer.status_code < 500, (path, answer.text)
 
 
-def csrf_of(browser):
+def csrf_of(browser: Any) -> str:
     text = browser.get("/p/default").text
     return text.split('name="_csrf" value="')[1].split('"')[0]
 
 
-def test_a_change_by_session_needs_origin_and_csrf_value(stand):
+def test_a_change_by_session_needs_origin_and_csrf_value(stand: Any) -> None:
     with stand.browser() as browser:
         csrf, path = csrf_of(browser), "/api/v1/runs/r_done/stop"
         ours, value = {"origin": stand.url}, {"x-onecode-csrf": csrf}
@@ -173,18 +184,18 @@ def test_a_change_by_session_needs_origin_and_csrf_value(stand):
         assert browser.post(path, headers={**ours, **value}).status_code == 200
 
 
-def test_the_csrf_value_of_another_session_does_not_count(stand):
+def test_the_csrf_value_of_another_session_does_not_count(stand: Any) -> None:
     with stand.browser() as first, stand.browser() as second:
         headers = {"origin": stand.url, "x-onecode-csrf": csrf_of(first)}
         assert second.post("/api/v1/runs/r_done/stop", headers=headers).json()["code"] == "auth.csrf"
 
 
-def test_a_session_is_not_taken_under_a_foreign_name(stand):
+def test_a_session_is_not_taken_under_a_foreign_name(stand: Any) -> None:
     with stand.browser() as browser:
         assert browser.get("/p/default", headers={"host": "evil.example:80"}).status_code == 403
 
 
-def test_a_login_link_works_once_and_a_fresh_one_after_it(stand):
+def test_a_login_link_works_once_and_a_fresh_one_after_it(stand: Any) -> None:
     code = secrets.token_urlsafe(32)
     stand.fresh_code(code)
     with stand.stranger() as stranger:
@@ -203,7 +214,7 @@ def test_a_login_link_works_once_and_a_fresh_one_after_it(stand):
         assert browser.get("/p/default").status_code == 200
 
 
-def test_a_preview_of_the_link_does_not_use_it_up(stand):
+def test_a_preview_of_the_link_does_not_use_it_up(stand: Any) -> None:
     code = secrets.token_urlsafe(32)
     stand.fresh_code(code)
     with stand.stranger() as stranger:
@@ -213,7 +224,7 @@ def test_a_preview_of_the_link_does_not_use_it_up(stand):
         assert stranger.get("/login", params={"code": code}).status_code == 303
 
 
-def test_the_code_can_be_typed_into_the_form(stand):
+def test_the_code_can_be_typed_into_the_form(stand: Any) -> None:
     code = secrets.token_urlsafe(32)
     stand.fresh_code(code)
     with stand.stranger(origin=stand.url) as stranger:
@@ -226,7 +237,7 @@ def test_the_code_can_be_typed_into_the_form(stand):
         assert elsewhere.post("/login", data={"code": code}).status_code == 403
 
 
-def test_a_second_sign_in_gets_another_session_and_sign_out_ends_its_own_only(stand):
+def test_a_second_sign_in_gets_another_session_and_sign_out_ends_its_own_only(stand: Any) -> None:
     with stand.browser() as first, stand.browser() as second:
         assert first.cookies["onecode"] != second.cookies["onecode"]
         kept = first.cookies["onecode"]
@@ -237,7 +248,7 @@ def test_a_second_sign_in_gets_another_session_and_sign_out_ends_its_own_only(st
         assert second.get("/api/v1/runs").status_code == 200
 
 
-def test_no_secret_is_in_the_database(stand):
+def test_no_secret_is_in_the_database(stand: Any) -> None:
     with stand.browser() as browser:
         cookie = browser.cookies["onecode"]
     files = b"".join(path.read_bytes() for path in stand.folder.glob("console.db*"))
@@ -246,12 +257,14 @@ def test_no_secret_is_in_the_database(stand):
     assert code.encode() not in files
 
 
-def test_every_answer_carries_the_policy(stand):
+def test_every_answer_carries_the_policy(stand: Any) -> None:
     with stand.browser() as browser:
         css = browser.get("/p/default").text.split('href="/static/')[2].split('"')[0]
         for path in ("/p/default", "/api/v1/version", "/nothing", "/login", f"/static/{css}", "/static/x/none.css"):
             headers = browser.get(path).headers
-            assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src"), path
+            assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src"), (
+                path
+            )
             assert "unsafe" not in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff"
             assert headers["referrer-policy"] == "same-origin"
@@ -262,7 +275,7 @@ def test_every_answer_carries_the_policy(stand):
 
 
 @pytest.mark.parametrize("path", ["/static/x/..%2f__main__.py", "/static/x/%2e%2e/settings.py", "/static/x/base.html"])
-def test_only_assets_are_given_out(stand, path):
+def test_only_assets_are_given_out(stand: Any, path: str) -> None:
     with stand.stranger() as stranger:
         assert stranger.get(path).status_code in (303, 404)
 
@@ -270,7 +283,7 @@ def test_only_assets_are_given_out(stand, path):
 @pytest.mark.parametrize(
     "body", [b"_csrf=%ff%fe", b"&".join([b"a=1"] * 60), b"_csrf=" + b"x" * 70_000, b"\x00" * 100, b""]
 )
-def test_a_form_that_is_none_is_refused(stand, body):
+def test_a_form_that_is_none_is_refused(stand: Any, body: bytes) -> None:
     headers = {"origin": stand.url, "content-type": "application/x-www-form-urlencoded"}
     with stand.browser() as browser:
         answer = browser.post("/p/default/rollouts/r_live/pause", content=body, headers=headers)

@@ -1,5 +1,7 @@
 """Pages are there for people: complete, in both languages, also while a service is away."""
 
+from typing import Any
+
 import pytest
 
 PAGES = [
@@ -31,7 +33,7 @@ PAGES = [
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_every_page_is_drawn_in_both_languages(stand, path, language):
+def test_every_page_is_drawn_in_both_languages(stand: Any, path: str, language: str) -> None:
     with stand.browser() as browser:
         answer = browser.get(path, headers={"accept-language": language})
     assert answer.status_code == 200, answer.text[:2000]
@@ -59,7 +61,7 @@ def test_every_page_is_drawn_in_both_languages(stand, path, language):
     ],
 )
 @pytest.mark.parametrize("language", ["zh", "en"])
-def test_what_is_not_there_is_a_page_with_a_way_back(stand, path, status, language):
+def test_what_is_not_there_is_a_page_with_a_way_back(stand: Any, path: str, status: int, language: str) -> None:
     with stand.browser() as browser:
         answer = browser.get(path, params={"lang": language} if "?" not in path else None)
     assert answer.status_code == status, answer.text
@@ -67,13 +69,13 @@ def test_what_is_not_there_is_a_page_with_a_way_back(stand, path, status, langua
     assert "<script>" not in answer.text
 
 
-def test_what_services_say_cannot_become_markup(stand):
+def test_what_services_say_cannot_become_markup(stand: Any) -> None:
     with stand.browser() as browser:
         text = browser.get("/p/default/data/shuttle").text
     assert "100% of something &lt;b&gt;new&lt;/b&gt;" in text
 
 
-def test_the_choice_of_language_and_theme_is_kept(stand):
+def test_the_choice_of_language_and_theme_is_kept(stand: Any) -> None:
     with stand.browser() as browser:
         assert "数据集" in browser.get("/p/default?lang=zh&theme=dark").text
         text = browser.get("/p/default").text
@@ -83,7 +85,7 @@ def test_the_choice_of_language_and_theme_is_kept(stand):
         assert 'lang="en"' in browser.get("/p/default?lang=en").text
 
 
-def test_an_empty_platform_says_what_to_do_first(stand, plant):
+def test_an_empty_platform_says_what_to_do_first(stand: Any, plant: Any) -> None:
     plant.empty = True
     try:
         with stand.browser() as browser:
@@ -94,8 +96,8 @@ def test_an_empty_platform_says_what_to_do_first(stand, plant):
         plant.empty = False
 
 
-def test_the_fleet_is_filtered_by_state_and_text(stand):
-    def names(text):
+def test_the_fleet_is_filtered_by_state_and_text(stand: Any) -> None:
+    def names(text: str) -> list[str]:
         return [part.split("<")[0] for part in text.split('<td class="keep"><b>')[1:]]
 
     with stand.browser() as browser:
@@ -106,7 +108,7 @@ def test_the_fleet_is_filtered_by_state_and_text(stand):
         assert "last known" in browser.get("/p/default/gateways?only=stale").text
 
 
-def test_the_evidence_of_a_release_is_drawn_and_told(stand):
+def test_the_evidence_of_a_release_is_drawn_and_told(stand: Any) -> None:
     with stand.browser() as browser:
         text = browser.get("/p/default/rollouts/r_back").text
     assert text.count('<polyline class="series') == 6
@@ -117,7 +119,7 @@ def test_the_evidence_of_a_release_is_drawn_and_told(stand):
     assert "replay differs" in text
 
 
-def test_bytes_of_a_page_stay_small(stand):
+def test_bytes_of_a_page_stay_small(stand: Any) -> None:
     import gzip
 
     with stand.browser() as browser:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -33,14 +34,14 @@ PLAN = {"model": "shuttle", "candidate": "sha256:" + "2" * 64, "segments": ["clo
         ("/audit", {"audit", "next_before"}),
     ],
 )
-def test_what_is_asked_is_answered_with_the_names_of_the_contracts(stand, path, keys):
+def test_what_is_asked_is_answered_with_the_names_of_the_contracts(stand: Any, path: str, keys: Any) -> None:
     with stand.program() as program:
         answer = program.get(f"/api/v1{path}")
     assert answer.status_code == 200, answer.text
     assert set(answer.json()) == keys
 
 
-def test_numbers_and_states_are_what_programs_expect(stand):
+def test_numbers_and_states_are_what_programs_expect(stand: Any) -> None:
     with stand.program() as program:
         run = program.get("/api/v1/runs/r_done").json()["run"]
         rows = program.get(f"/api/v1/dataset-versions/{VERSION}/rows?offset=0&limit=1").json()
@@ -51,14 +52,14 @@ def test_numbers_and_states_are_what_programs_expect(stand):
     assert rollout["created"].endswith("Z")
 
 
-def test_the_newest_version_comes_first(stand):
+def test_the_newest_version_comes_first(stand: Any) -> None:
     with stand.program() as program:
         model = program.get("/api/v1/models/shuttle").json()
     assert [one["release"] for one in model["versions"]] == [2, 1]
     assert (model["version"]["release"], sorted(model["aliases"])) == (2, ["challenger", "champion"])
 
 
-def test_a_call_reaches_the_service_in_the_callers_name(stand, plant):
+def test_a_call_reaches_the_service_in_the_callers_name(stand: Any, plant: Any) -> None:
     with stand.program() as program:
         program.get("/api/v1/datasets?page_size=7&page_token=t")
     method, principal, request = plant.calls[-1]
@@ -68,7 +69,7 @@ def test_a_call_reaches_the_service_in_the_callers_name(stand, plant):
     assert plant.calls[-1][1] == "admin"
 
 
-def test_a_recipe_is_taken_as_text_and_as_an_object(stand, plant):
+def test_a_recipe_is_taken_as_text_and_as_an_object(stand: Any, plant: Any) -> None:
     body = {"run_id": "r_new", "dataset_version": VERSION, "model": "shuttle"}
     with stand.program() as program:
         assert program.post("/api/v1/runs", json={**body, "recipe": "task: x"}).status_code == 200
@@ -79,7 +80,7 @@ def test_a_recipe_is_taken_as_text_and_as_an_object(stand, plant):
         assert found["problems"] == [{"path": "budget.max_bytes", "message": "is negative", "value": ""}]
 
 
-def test_a_plan_travels_whole(stand, plant):
+def test_a_plan_travels_whole(stand: Any, plant: Any) -> None:
     body = {"rollout_id": "r_plan", "plan": {**PLAN, "preset": {"alpha": 0.05, "probation_seconds": 20}}}
     with stand.program() as program:
         assert program.post("/api/v1/rollouts", json=body).json()["rollout"]["rollout_id"] == "r_plan"
@@ -90,7 +91,7 @@ def test_a_plan_travels_whole(stand, plant):
         assert plant.last("PlanRollout").requests_per_second == 3.5
 
 
-def test_each_action_carries_its_own_switch(stand, plant):
+def test_each_action_carries_its_own_switch(stand: Any, plant: Any) -> None:
     with stand.program() as program:
         first = program.post("/api/v1/rollouts/r_live/pause", json={"reason": "look"})
         assert first.json()["rollout"]["state"] == "paused"
@@ -105,7 +106,7 @@ def test_each_action_carries_its_own_switch(stand, plant):
         assert (refused.status_code, refused.json()["code"]) == (422, "request.unknown_field")
 
 
-def test_a_model_version_is_deleted_by_its_number(stand, plant):
+def test_a_model_version_is_deleted_by_its_number(stand: Any, plant: Any) -> None:
     with stand.program() as program:
         assert program.request("DELETE", "/api/v1/models/shuttle/versions/2").status_code == 200
         assert plant.last("DeleteVersion").digest == "sha256:" + "2" * 64
@@ -113,7 +114,7 @@ def test_a_model_version_is_deleted_by_its_number(stand, plant):
         assert program.request("DELETE", "/api/v1/models/shuttle/versions/x").status_code == 422
 
 
-def test_an_alias_is_set_by_compare_and_set(stand, plant):
+def test_an_alias_is_set_by_compare_and_set(stand: Any, plant: Any) -> None:
     digest = "sha256:" + "1" * 64
     with stand.program() as program:
         body = {"digest": digest, "expected_digest": ""}
@@ -145,7 +146,7 @@ def test_an_alias_is_set_by_compare_and_set(stand, plant):
         ("POST", "/predict/..", 404, ""),
     ],
 )
-def test_a_refusal_is_a_problem_document(stand, method, path, status, code):
+def test_a_refusal_is_a_problem_document(stand: Any, method: str, path: str, status: int, code: str) -> None:
     with stand.program() as program:
         answer = program.request(method, f"/api/v1{path}")
     assert answer.status_code == status, answer.text
@@ -178,7 +179,9 @@ def test_a_refusal_is_a_problem_document(stand, method, path, status, code):
         (b"\xff\xfe", "json.invalid"),
     ],
 )
-def test_a_hostile_body_is_refused_before_any_service_hears_of_it(stand, plant, body, code):
+def test_a_hostile_body_is_refused_before_any_service_hears_of_it(
+    stand: Any, plant: Any, body: bytes, code: str
+) -> None:
     calls = len(plant.calls)
     with stand.program() as program:
         answer = program.post("/api/v1/rollouts", content=body, headers=JSON)
@@ -187,7 +190,7 @@ def test_a_hostile_body_is_refused_before_any_service_hears_of_it(stand, plant, 
     assert len(plant.calls) == calls
 
 
-def test_a_body_that_is_not_sent_as_json_is_refused(stand):
+def test_a_body_that_is_not_sent_as_json_is_refused(stand: Any) -> None:
     with stand.program() as program:
         answer = program.post("/api/v1/segments", content=b'{"name":"a"}', headers={"content-type": "text/plain"})
         assert answer.json()["code"] == "request.content_type"
@@ -195,7 +198,7 @@ def test_a_body_that_is_not_sent_as_json_is_refused(stand):
         assert (conflict.status_code, conflict.json()["code"]) == (409, "segment.conflict")
 
 
-def test_objects_are_stored_and_fetched_unchanged(stand, plant):
+def test_objects_are_stored_and_fetched_unchanged(stand: Any, plant: Any) -> None:
     content = bytes(range(256)) * 1000
     name = hashlib.sha256(content).hexdigest()
     with stand.program() as program:
@@ -207,7 +210,7 @@ def test_objects_are_stored_and_fetched_unchanged(stand, plant):
         assert (wrong.status_code, wrong.json()["code"]) == (422, "object.digest_mismatch")
 
 
-def test_a_prediction_passes_through_with_its_unit(stand):
+def test_a_prediction_passes_through_with_its_unit(stand: Any) -> None:
     with stand.program() as program:
         answer = program.post("/api/v1/predict/shuttle", content=b'{"inputs":[]}', headers={"x-onecode-unit": "pump-7"})
     assert answer.json() == {"model_name": "shuttle", "echo": {"inputs": []}, "unit": "pump-7"}
@@ -215,7 +218,7 @@ def test_a_prediction_passes_through_with_its_unit(stand):
     assert "x-secret" not in answer.headers
 
 
-def test_status_names_every_service(stand):
+def test_status_names_every_service(stand: Any) -> None:
     with stand.program() as program:
         seen = program.get("/api/v1/status").json()
     assert {one["name"]: one["ready"] for one in seen["services"]} == {
@@ -229,7 +232,7 @@ def test_status_names_every_service(stand):
     assert seen["ready"] is False
 
 
-def test_the_description_is_openapi_31_and_covers_every_route(stand):
+def test_the_description_is_openapi_31_and_covers_every_route(stand: Any) -> None:
     with stand.program() as program:
         document = program.get("/api/v1/openapi.json").json()
     assert document["openapi"] == "3.1.0"

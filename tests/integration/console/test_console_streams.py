@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 
@@ -28,11 +29,11 @@ def opened(answer: httpx2.Response) -> Iterator[str]:
     return lines
 
 
-def first(lines):
+def first(lines: Any) -> dict[str, str]:
     return next(events(lines))
 
 
-def test_a_listener_hears_only_its_topics(stand):
+def test_a_listener_hears_only_its_topics(stand: Any) -> None:
     streams = stand.service.streams
     with stand.program() as program, program.stream("GET", "/api/v1/events?topics=run:r_1,rollout:*") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -48,12 +49,12 @@ def test_a_listener_hears_only_its_topics(stand):
     assert json.loads(told[2].removeprefix("data: ")) == {"topic": "rollout:r_9", "state": "paused"}
 
 
-def test_a_listener_that_comes_back_hears_what_it_missed(stand):
+def test_a_listener_that_comes_back_hears_what_it_missed(stand: Any) -> None:
     streams = stand.service.streams
     streams.tell("run:r_1", "run_progress", {"sequence": 1})
     with stand.program() as program:
         with program.stream("GET", "/api/v1/events?after=0") as answer:
-            assert first(answer)["event"] == "reset"
+            assert first(opened(answer))["event"] == "reset"
         with program.stream("GET", "/api/v1/events?topics=run:r_1") as answer:
             lines = opened(answer)
             streams.tell("run:r_1", "run_progress", {"sequence": 2})
@@ -66,14 +67,14 @@ def test_a_listener_that_comes_back_hears_what_it_missed(stand):
                 assert int(heard["id"]) == int(place) + 1
 
 
-def test_after_a_loss_every_listener_is_told_to_look_again(stand):
+def test_after_a_loss_every_listener_is_told_to_look_again(stand: Any) -> None:
     with stand.program() as program, program.stream("GET", "/api/v1/events?topics=run:none") as answer:
         lines = opened(answer)
         stand.service.streams.forget()
         assert first(lines)["event"] == "reset"
 
 
-def test_the_progress_of_a_run_is_followed_to_its_end(stand, plant):
+def test_the_progress_of_a_run_is_followed_to_its_end(stand: Any, plant: Any) -> None:
     plant.run_goes_on.set()
     with stand.program() as program, program.stream("GET", "/api/v1/runs/r_now/progress?after=1") as answer:
         heard = list(events(answer.iter_lines()))
@@ -83,7 +84,7 @@ def test_the_progress_of_a_run_is_followed_to_its_end(stand, plant):
     assert plant.last("WatchRun").after_sequence == 1
 
 
-def test_a_listener_that_leaves_frees_its_place(stand):
+def test_a_listener_that_leaves_frees_its_place(stand: Any) -> None:
     streams = stand.service.streams
     with stand.program() as program:
         for _ in range(MOST + 8):

@@ -2,20 +2,22 @@
 
 import socket
 import threading
+from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 TUS = {"tus-resumable": "1.0.0"}
 PART = {**TUS, "content-type": "application/offset+octet-stream"}
 
 
-def begin(program, length):
+def begin(program: Any, length: Any) -> str:
     answer = program.post("/api/v1/uploads", headers={**TUS, "upload-length": str(length)})
     assert (answer.status_code, answer.headers["location"]) == (201, "/api/v1/uploads/u_1")
     assert "x-own" not in answer.headers
     return "/api/v1/uploads/u_1"
 
 
-def test_parts_arrive_and_the_offset_tells_how_far(stand, plant):
+def test_parts_arrive_and_the_offset_tells_how_far(stand: Any, plant: Any) -> None:
     with stand.program() as program:
         path = begin(program, 10)
         first = program.patch(path, content=b"01234", headers={**PART, "upload-offset": "0"})
@@ -29,7 +31,7 @@ def test_parts_arrive_and_the_offset_tells_how_far(stand, plant):
     assert bytes(plant.uploads["u_1"]) == b"0123456789"
 
 
-def test_the_first_bytes_are_passed_on_before_the_last_are_sent(stand, plant):
+def test_the_first_bytes_are_passed_on_before_the_last_are_sent(stand: Any, plant: Any) -> None:
     with stand.program() as program:
         path = begin(program, 2_000_000)
         plant.pieces.clear()
@@ -37,7 +39,7 @@ def test_the_first_bytes_are_passed_on_before_the_last_are_sent(stand, plant):
             pass
         go_on = threading.Event()
 
-        def slowly():
+        def slowly() -> Iterator[bytes]:
             yield b"a" * 1_000_000
             # Waits for what the server behind the console has received, so a console that held the body would hang.
             assert plant.arrived.acquire(timeout=20)
@@ -51,7 +53,7 @@ def test_the_first_bytes_are_passed_on_before_the_last_are_sent(stand, plant):
     assert max(plant.pieces) <= 1 << 18
 
 
-def test_a_cut_line_leaves_what_arrived(stand, plant):
+def test_a_cut_line_leaves_what_arrived(stand: Any, plant: Any) -> None:
     with stand.program() as program:
         path = begin(program, 100)
         token = program.headers["authorization"]
@@ -71,7 +73,7 @@ def test_a_cut_line_leaves_what_arrived(stand, plant):
         assert rest.headers["upload-offset"] == "100"
 
 
-def test_preview_and_commit_carry_the_options(stand, plant):
+def test_preview_and_commit_carry_the_options(stand: Any, plant: Any) -> None:
     options = {"encoding": "gb18030", "header": True, "columns": [{"name": "a", "type": "COLUMN_TYPE_FLOAT"}]}
     with stand.program() as program:
         seen = program.post("/api/v1/uploads/u_1/preview", json={"options": options})

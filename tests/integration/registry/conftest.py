@@ -16,8 +16,8 @@ import urllib3
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from onnx import TensorProto, helper, numpy_helper
-from securesystemslib.signer import CryptoSigner
-from tuf.api.metadata import Metadata, TargetFile, Targets
+from securesystemslib.signer import CryptoSigner  # type: ignore[attr-defined]  # exported without a mark
+from tuf.api.metadata import Metadata, TargetFile, Targets  # type: ignore[attr-defined]
 
 from onecode.registry.v1 import registry_pb2 as pb
 from onecode.registry.v1 import registry_pb2_grpc as rpc
@@ -123,7 +123,7 @@ class Fleet:
         """A policy that names these versions."""
         arms = [{"from": 0, "to": 10_000, "release": 1, "digest": one, "role": "stable"} for one in digests]
         models = [{"name": "shuttle", "arms": arms, "rollback_to": []}] if arms else []
-        document = {"schema": 1, "tenant": tenant, "segment": segment, "generation": generation, "models": models}
+        document: Any = {"schema": 1, "tenant": tenant, "segment": segment, "generation": generation, "models": models}
         return canonical(document)
 
     def sign(
@@ -222,7 +222,8 @@ class Bench:
 
         peer = Peer("registry", f"127.0.0.1:{self.part('grpc').port}")
         self._channels.append(connect(peer, self.issuer(service), principal))
-        return rpc.RegistryServiceStub(self._channels[-1])
+        stub: rpc.RegistryServiceStub = rpc.RegistryServiceStub(self._channels[-1])
+        return stub
 
     def gateway(self, segment: str = "line-1", issuer: str = "rollout", tenant: str = "default") -> str:
         """A gateway's access token."""

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tuf.api.metadata import Metadata, Snapshot, Targets, Timestamp
+from tuf.api.metadata import (  # type: ignore[attr-defined]  # exported without a mark
+    Metadata,
+    Snapshot,
+    Targets,
+    Timestamp,
+)
 
 from onecode_common.audit import Audit
 from onecode_common.clock import SystemClock
@@ -104,8 +109,10 @@ class Registry:
 
     def __init__(self, home: Path, fleet_key: bytes, fuse: Fuse) -> None:
         clock = SystemClock()
+        is_new = not (home / "registry.db").exists()
         self.database = Database(f"sqlite:///{home / 'registry.db'}")
-        upgrade(self.database, "onecode_registry")
+        if is_new:
+            upgrade(self.database, "onecode_registry")
         facts = Outbox(outbox, "registry", clock)
         self.objects = DirectoryObjects(home / "objects")
         self.records = SqlRecords(self.database, facts, Audit(audit, clock, facts))
@@ -191,7 +198,7 @@ def test_a_cut_at_any_step_of_a_registration_leaves_one_version_after_restart_an
     assert cuts >= 15
 
 
-def stopped_candidate(bench: Any, request_id: str, stored: dict[str, str]) -> Any:
+def stopped_candidate(bench: Any, request_id: str, stored: dict[str, Any]) -> Any:
     """A request whose files are stored already."""
     from onecode.registry.v1 import registry_pb2 as pb
 
@@ -220,7 +227,7 @@ def test_a_cut_at_any_step_of_the_first_start_leaves_one_root(home: Path) -> Non
 
 
 def test_a_registration_whose_file_is_gone_is_undone_and_its_release_never_comes_again(
-    stopped: Any, home: Path
+    stopped: Any, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fuse = Fuse()
     registry = reopen(home, fuse)
@@ -231,17 +238,13 @@ def test_a_registration_whose_file_is_gone_is_undone_and_its_release_never_comes
     class LostError(BaseException):
         """The process ends after the row is stored."""
 
-    original = Registration._finish
-
     def lost(*_: Any) -> Any:
         raise LostError
 
-    try:
-        Registration._finish = lost  # type: ignore[method-assign]
+    with monkeypatch.context() as patched:
+        patched.setattr(Registration, "_finish", lost)
         with pytest.raises(LostError):
             registry.admission.register(candidate_from_wire(request), "service:training")
-    finally:
-        Registration._finish = original  # type: ignore[method-assign]
     registry.objects.delete(golden)
     registry.close()
     restarted = reopen(home, fuse)

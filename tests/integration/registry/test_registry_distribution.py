@@ -14,8 +14,8 @@ from tuf.api.exceptions import (
     ExpiredMetadataError,
     RepositoryError,
 )
-from tuf.api.metadata import Metadata, Targets
-from tuf.ngclient import Updater
+from tuf.api.metadata import Metadata, Targets  # type: ignore[attr-defined]  # exported without a mark
+from tuf.ngclient import Updater  # type: ignore[attr-defined]
 from tuf.ngclient.fetcher import FetcherInterface
 
 from onecode.registry.v1 import registry_pb2 as pb
@@ -350,6 +350,7 @@ def test_an_object_is_stored_under_its_own_digest_only(bench: Any) -> None:
 
 
 ROUTES = [
+    ("GET", f"/internal/v1/objects/{'0' * 64}", {"training", "console"}, False),
     ("PUT", f"/internal/v1/objects/{'0' * 64}", {"training", "console"}, False),
     ("GET", "/distribution/v1/metadata/timestamp.json", {"inference"}, True),
     ("GET", "/distribution/v1/metadata/1.root.json", {"inference"}, True),
@@ -385,6 +386,7 @@ def test_every_route_is_in_that_table(shared: Any) -> None:
 
     routes = [route for route in shared.part("http")._server.config.app.routes if isinstance(route, APIRoute)]
     known = (
+        "/internal/v1/objects",
         "/internal/v1/objects",
         "/distribution/v1/metadata",
         "/distribution/v1/targets",

@@ -87,7 +87,7 @@ def linear(extra: list[onnx.NodeProto] | None = None) -> list[onnx.NodeProto]:
 WEIGHTS = {"w": np.ones((3, 2)), "b": np.zeros(2)}
 
 
-def loop(models: Any) -> bytes:
+def loop(models: Any) -> Any:
     body = helper.make_graph(
         [helper.make_node("Identity", ["go"], ["more"])],
         "body",
@@ -105,7 +105,7 @@ def loop(models: Any) -> bytes:
     return models.build(linear(endless), WEIGHTS)
 
 
-def bomb(models: Any) -> bytes:
+def bomb(models: Any) -> Any:
     shape = numpy_helper.from_array(np.array([700_000_000], np.int64))
     nodes = [
         helper.make_node("Constant", [], ["size"], value=shape),
@@ -119,7 +119,7 @@ def bomb(models: Any) -> bytes:
     return models.build(nodes, WEIGHTS)
 
 
-def doubling(models: Any) -> bytes:
+def doubling(models: Any) -> Any:
     nodes = [helper.make_node("Concat", ["features", "features"], ["c0"], axis=0)]
     nodes += [helper.make_node("Concat", [f"c{i}", f"c{i}"], [f"c{i + 1}"], axis=0) for i in range(32)]
     nodes.append(helper.make_node("ReduceMax", ["c32"], ["none"], keepdims=0))
@@ -129,7 +129,7 @@ def doubling(models: Any) -> bytes:
     return models.build(nodes, WEIGHTS)
 
 
-def not_a_number(models: Any) -> bytes:
+def not_a_number(models: Any) -> Any:
     nodes = [
         helper.make_node("ReduceSum", ["features"], ["sum"], keepdims=1),
         helper.make_node("Div", ["sum", "sum"], ["one"]),
@@ -141,7 +141,7 @@ def not_a_number(models: Any) -> bytes:
     return models.build(nodes, WEIGHTS)
 
 
-def nested(models: Any) -> bytes:
+def nested(models: Any) -> Any:
     def branch(depth: int) -> onnx.GraphProto:
         node = helper.make_node("Constant", [], ["out"], value=numpy_helper.from_array(np.array(1.0, np.float32)))
         if depth:
@@ -154,13 +154,13 @@ def nested(models: Any) -> bytes:
     )
 
 
-def in_attribute(models: Any) -> bytes:
+def in_attribute(models: Any) -> Any:
     tensor = numpy_helper.from_array(np.zeros(3, np.float32), "hidden")
     external("/etc/passwd")(tensor)
     return models.build(linear([helper.make_node("Constant", [], ["x"], value=tensor)]), WEIGHTS)
 
 
-def zip_map(models: Any) -> bytes:
+def zip_map(models: Any) -> Any:
     def change(model: onnx.ModelProto) -> None:
         model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))
         model.graph.node.append(
@@ -172,7 +172,7 @@ def zip_map(models: Any) -> bytes:
     return models.build(linear(), WEIGHTS, change=change)
 
 
-def function(models: Any) -> bytes:
+def function(models: Any) -> Any:
     def change(model: onnx.ModelProto) -> None:
         model.functions.append(
             helper.make_function(
@@ -183,7 +183,7 @@ def function(models: Any) -> bytes:
     return models.build(linear(), WEIGHTS, change=change)
 
 
-def zipped(models: Any) -> bytes:
+def zipped(models: Any) -> Any:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("model.onnx", models.good())
@@ -205,7 +205,7 @@ def flipped(models: Any, place: bytes) -> bytes:
     return bytes(content)
 
 
-def sparse(models: Any) -> bytes:
+def sparse(models: Any) -> Any:
     def change(model: onnx.ModelProto) -> None:
         values = numpy_helper.from_array(np.ones(1, np.float32), "s")
         indices = numpy_helper.from_array(np.zeros(1, np.int64))
@@ -346,7 +346,7 @@ def test_missing_values_in_golden_rows_make_the_input_accept_them(bench: Any) ->
     ],
 )
 def test_an_import_without_its_parts_is_refused(
-    shared: Any, changes: dict[str, str], error: type[OnecodeError], code: str
+    shared: Any, changes: dict[str, Any], error: type[OnecodeError], code: str
 ) -> None:
     with pytest.raises(error) as caught:
         imported(shared, shared.models.good(), **changes)

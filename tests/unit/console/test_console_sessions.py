@@ -10,6 +10,7 @@ from onecode_console.pages.entry import own_page
 from onecode_console.usecases import PROGRAM, Identity
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+TOKEN = "a-token-of-many-characters"
 CODE = "a-login-code-of-many-characters"
 
 
@@ -53,7 +54,7 @@ class Memory:
 
 
 class Secrets:
-    def __init__(self, token: str = "a-token-of-many-characters", code: str = CODE) -> None:
+    def __init__(self, token: str = TOKEN, code: str = CODE) -> None:
         self.token, self.code = token, code
 
     def api_token(self) -> str:
@@ -69,13 +70,13 @@ def signed_in() -> tuple[Identity, Memory, Hand, str]:
     return identity, store, clock, identity.sign_in(CODE)
 
 
-def test_the_cookie_is_stored_only_as_its_digest():
+def test_the_cookie_is_stored_only_as_its_digest() -> None:
     _, store, _, cookie = signed_in()
     assert list(store.sessions) == [key_of(cookie)]
     assert cookie not in repr(store.sessions)
 
 
-def test_a_code_signs_in_once():
+def test_a_code_signs_in_once() -> None:
     identity, *_ = signed_in()
     with pytest.raises(UnauthenticatedError) as refused:
         identity.sign_in(CODE)
@@ -83,20 +84,20 @@ def test_a_code_signs_in_once():
 
 
 @pytest.mark.parametrize("code", ["", "short", "another-code-of-many-characters", "\udc80"])
-def test_another_code_signs_nobody_in(code):
+def test_another_code_signs_nobody_in(code: str) -> None:
     with pytest.raises(UnauthenticatedError):
         Identity(Memory(), Secrets(), Hand()).sign_in(code)
 
 
 @pytest.mark.parametrize("code", ["", "short"])
-def test_an_empty_or_short_secret_of_the_operator_signs_nobody_in(code):
+def test_an_empty_or_short_secret_of_the_operator_signs_nobody_in(code: str) -> None:
     with pytest.raises(UnauthenticatedError):
         Identity(Memory(), Secrets(code=code), Hand()).sign_in(code)
     with pytest.raises(UnauthenticatedError):
         Identity(Memory(), Secrets(token=code), Hand()).by_token(code)
 
 
-def test_a_session_ends_after_half_an_hour_of_silence():
+def test_a_session_ends_after_half_an_hour_of_silence() -> None:
     identity, _, clock, cookie = signed_in()
     clock.time = START + timedelta(minutes=29)
     assert identity.by_cookie(cookie) is not None
@@ -104,7 +105,7 @@ def test_a_session_ends_after_half_an_hour_of_silence():
     assert identity.by_cookie(cookie) is None
 
 
-def test_a_session_ends_after_twelve_hours_of_work():
+def test_a_session_ends_after_twelve_hours_of_work() -> None:
     identity, _, clock, cookie = signed_in()
     for _ in range(35):
         clock.time += timedelta(minutes=20)
@@ -113,7 +114,7 @@ def test_a_session_ends_after_twelve_hours_of_work():
     assert identity.by_cookie(cookie) is None
 
 
-def test_a_page_that_refreshes_itself_does_not_keep_its_session():
+def test_a_page_that_refreshes_itself_does_not_keep_its_session() -> None:
     identity, store, clock, cookie = signed_in()
     for _ in range(29):
         clock.time += timedelta(minutes=1)
@@ -123,7 +124,7 @@ def test_a_page_that_refreshes_itself_does_not_keep_its_session():
     assert identity.by_cookie(cookie, active=False) is None
 
 
-def test_the_time_of_last_use_is_written_once_a_minute():
+def test_the_time_of_last_use_is_written_once_a_minute() -> None:
     identity, store, clock, cookie = signed_in()
     for _ in range(30):
         clock.time += timedelta(seconds=10)
@@ -131,7 +132,7 @@ def test_the_time_of_last_use_is_written_once_a_minute():
     assert store.touched == 5
 
 
-def test_sign_out_ends_the_session_for_long_answers_too():
+def test_sign_out_ends_the_session_for_long_answers_too() -> None:
     identity, _, _, cookie = signed_in()
     visitor = identity.by_cookie(cookie)
     assert visitor is not None
@@ -141,12 +142,12 @@ def test_sign_out_ends_the_session_for_long_answers_too():
     assert identity.by_cookie(cookie) is None
 
 
-def test_a_program_is_known_by_its_token_and_needs_no_form_value():
-    visitor = Identity(Memory(), Secrets(), Hand()).by_token("a-token-of-many-characters")
+def test_a_program_is_known_by_its_token_and_needs_no_form_value() -> None:
+    visitor = Identity(Memory(), Secrets(), Hand()).by_token(TOKEN)
     assert (visitor.subject, visitor.csrf, visitor.session) == (PROGRAM, "", None)
 
 
-def test_form_values_differ_by_session():
+def test_form_values_differ_by_session() -> None:
     first, second = new_cookie(), new_cookie()
     assert csrf_of(first) != csrf_of(second)
     assert csrf_of(first) != key_of(first)
@@ -164,5 +165,5 @@ def test_form_values_differ_by_session():
         ("", "/"),
     ],
 )
-def test_sign_in_leads_to_pages_of_this_console_only(asked, goes):
+def test_sign_in_leads_to_pages_of_this_console_only(asked: str, goes: str) -> None:
     assert own_page(asked) == goes

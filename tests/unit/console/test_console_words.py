@@ -1,6 +1,7 @@
 """Every state has its sentence, and the last clause always says what there is to do."""
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -15,15 +16,16 @@ REASONS = ["", "operator", "no_data", "invalid", "inconclusive", "outage", "bad"
            "golden", "install", "load", "latency", "memory", "crash", "something_new%"]  # fmt: skip
 
 
-def facts(state, reason="", *, stable="v1", requests=1000):
+def facts(state: str, reason: str = "", *, stable: Any = "v1", requests: Any = 1000) -> RolloutFacts:
+    by_gateways = False
     return RolloutFacts(
-        state, reason, 1, (1000, 5000, 10_000), False, "v2", stable, Arm(requests, 5), Arm(requests * 9, 40), 1900
+        state, reason, 1, (1000, 5000, 10_000), by_gateways, "v2", stable, Arm(requests, 5), Arm(requests * 9, 40), 1900
     )
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
 @pytest.mark.parametrize(("state", "reason"), list(itertools.product([*ROLLOUTS, "of_a_newer_service"], REASONS)))
-def test_every_state_is_told_in_whole_sentences(language, state, reason):
+def test_every_state_is_told_in_whole_sentences(language: str, state: str, reason: str) -> None:
     say = _speaker(translations_of(language), Numbers("zh_Hans_CN" if language == "zh" else "en"))
     for stable, requests in (("v1", 1000), ("", 0), ("", 12)):
         told = [say(each) for each in story(facts(state, reason, stable=stable, requests=requests))]
@@ -31,7 +33,7 @@ def test_every_state_is_told_in_whole_sentences(language, state, reason):
         assert all(sentence and sentence[-1] in ".。" and "%(" not in sentence for sentence in told)
 
 
-def test_a_running_release_reads_as_promised():
+def test_a_running_release_reads_as_promised() -> None:
     say = _speaker(translations_of("zh"), Numbers("zh_Hans_CN"))
     told = "".join(say(each) for each in story(facts("running")))
     assert told == (
@@ -40,21 +42,30 @@ def test_a_running_release_reads_as_promised():
     )
 
 
-def test_no_data_is_told_as_no_evidence():
+def test_no_data_is_told_as_no_evidence() -> None:
     say = _speaker(translations_of("en"), Numbers("en"))
     told = say(story(facts("paused", "no_data"))[0])
     assert told == "Held at 50%: no candidate requests arrive. No data is no evidence."
 
 
 @pytest.mark.parametrize(
-    ("state", "share"), [("running", 0.5), ("paused", 0.5), ("aborted", 0.5), ("promoting", 1), ("succeeded", 1),
-                         ("rolled_back", 0), ("rolling_back", 0), ("draft", 0)]  # fmt: skip
+    ("state", "share"),
+    [
+        ("running", 0.5),
+        ("paused", 0.5),
+        ("aborted", 0.5),
+        ("promoting", 1),
+        ("succeeded", 1),
+        ("rolled_back", 0),
+        ("rolling_back", 0),
+        ("draft", 0),
+    ],
 )
-def test_the_present_share_follows_the_state(state, share):
+def test_the_present_share_follows_the_state(state: str, share: Any) -> None:
     assert facts(state).share_now.part == share
 
 
-def test_states_never_differ_by_colour_alone():
+def test_states_never_differ_by_colour_alone() -> None:
     for table in (ROLLOUTS, RUNS, TRIALS, GATEWAYS, ACTIONS):
         seen = {}
         for one in table.values():
@@ -62,21 +73,29 @@ def test_states_never_differ_by_colour_alone():
             assert seen.setdefault(one.label, one.shape) == one.shape
 
 
-def test_an_unknown_state_is_shown_by_its_name():
+def test_an_unknown_state_is_shown_by_its_name() -> None:
     assert word(ROLLOUTS, "of_a_newer_service").label == "of_a_newer_service"
     assert word(ROLLOUTS, "").label == "Unknown"
 
 
 @pytest.mark.parametrize(
     ("counts", "stage"),
-    [((0, 0, 0, 0, 0), 0), ((1, 0, 0, 0, 0), 1), ((1, 1, 0, 0, 3), 2), ((1, 1, 1, 0, 3), 3), ((1, 1, 1, 1, 0), 3),
-     ((1, 1, 1, 1, 1), 4), ((None, None, None, None, None), 4), ((None, 0, 1, 1, 1), 1)],  # fmt: skip
+    [
+        ((0, 0, 0, 0, 0), 0),
+        ((1, 0, 0, 0, 0), 1),
+        ((1, 1, 0, 0, 3), 2),
+        ((1, 1, 1, 0, 3), 3),
+        ((1, 1, 1, 1, 0), 3),
+        ((1, 1, 1, 1, 1), 4),
+        ((None, None, None, None, None), 4),
+        ((None, 0, 1, 1, 1), 1),
+    ],
 )
-def test_the_next_step_is_the_first_that_is_missing(counts, stage):
+def test_the_next_step_is_the_first_that_is_missing(counts: Any, stage: Any) -> None:
     assert next_step(Counts(*counts)).stage == stage
 
 
-def test_what_is_broken_comes_before_what_waits():
+def test_what_is_broken_comes_before_what_waits() -> None:
     found = needs(
         [Seen("a", "rollouts/a", "paused", "no_data"), Seen("b", "rollouts/b", "running")],
         [Seen("c", "runs/c", "RUN_STATE_INTERRUPTED"), Seen("d", "runs/d", "RUN_STATE_RUNNING")],

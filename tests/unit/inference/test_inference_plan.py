@@ -64,7 +64,11 @@ def test_a_candidate_that_fails_while_it_is_served_is_left_at_once() -> None:
 
 
 def test_a_stable_version_that_failed_here_leaves_the_last_good_one_serving() -> None:
-    assert served(route_of(DONE, {A, B}, {B}, Loaded(A, 1), None)) == [(0, 10_000, A, "stable")]
+    route = route_of(DONE, {A, B}, {B}, Loaded(A, 1), None)
+    assert served(route) == [(0, 10_000, A, "stable")]
+    # The rollout does not know this version: its counters must not claim to belong there.
+    assert route is not None
+    assert route.rollout == ""
 
 
 def test_the_last_good_one_must_be_loaded() -> None:

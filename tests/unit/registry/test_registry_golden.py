@@ -48,7 +48,7 @@ def test_a_set_that_fits_is_read_with_its_tolerance_and_its_missing_values() -> 
     content = changed(7, lambda row: row["inputs"][0].update(data=[None, 1.0, 2.0]))
     golden = read_golden(content)
     require_fit(golden, CONTRACT)
-    assert (len(golden.rows), golden.atol, golden.rtol, golden.missing) == (64, 1e-4, 1e-3, {"features"})
+    assert (len(golden.rows), golden.atol, golden.rtol, golden.missing) == (64, 1e-4, 1e-3, frozenset({"features"}))
 
 
 def test_a_row_may_expect_only_some_of_the_outputs() -> None:

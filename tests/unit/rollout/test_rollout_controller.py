@@ -231,13 +231,13 @@ def test_members_that_stay_silent_leave_a_rollback_incomplete() -> None:
     assert rule(situation(incomplete, members=[near[0], back("gw-3")], after=at)) == "settled:settled"
 
 
-def waves(overrides: Overrides = Overrides()) -> Rollout:
-    return rollout(plan=replace(PLAN, unit="gateway"), overrides=overrides)
+def waves(gate: int = -1) -> Rollout:
+    return rollout(plan=replace(PLAN, unit="gateway"), overrides=Overrides(gate=gate))
 
 
 def test_a_small_fleet_opens_its_gates_by_hand() -> None:
     assert rule(situation(waves())) == "hold:install.few"
-    assert rule(situation(waves(overrides=Overrides(gate=0)))) == "widen:operator.gate"
+    assert rule(situation(waves(gate=0))) == "widen:operator.gate"
     waiting = [member("gw-1", "probation", last_heard=START + 120)]
     assert rule(situation(waves(), members=waiting)) == ""
 

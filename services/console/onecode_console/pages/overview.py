@@ -59,8 +59,7 @@ def _count(things: Sequence[Message] | None) -> int | None:
 
 def _needs(found: dict[str, Any]) -> list[Need]:
     rollouts = [
-        Seen(_title(one), f"rollouts/{one.rollout_id}", one.state, one.reason)
-        for one in found["rollouts"] or ()
+        Seen(_title(one), f"rollouts/{one.rollout_id}", one.state, one.reason) for one in found["rollouts"] or ()
     ]
     runs = [Seen(one.model or one.run_id, f"runs/{one.run_id}", run_state(one)) for one in found["runs"] or ()]
     stale = [Seen(one.name, "gateways", "stale") for one in found["gateways"] or () if one.stale]

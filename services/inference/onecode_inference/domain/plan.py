@@ -42,15 +42,8 @@ def route_of(
 ) -> Route | None:
     """Return the route to serve by, or None while nothing can answer.
 
-    Versions that were found bad here give their share to the stable one; if that is bad too, to the last good one.
-    While a version is still on its way, and while a switch is held, what is served stays.
-
-    Args:
-        entry: The policy's.
-        ready: Digests that are loaded.
-        banned: Digests that failed here.
-        last_good: What was committed here before.
-        current: What is served now.
+    Versions that were found bad here (``banned``) give their share to the stable one; if that is bad too, to the last
+    good one. While a version is still on its way, and while a switch is held, what is served stays.
     """
     good = {arm.digest for arm in entry.arms if arm.digest in ready and arm.digest not in banned}
     waiting = {arm.digest for arm in entry.arms} - good - set(banned)
@@ -68,7 +61,9 @@ def route_of(
         for arm in entry.arms
         if arm.end > arm.start
     )
-    return Route(entry.name, entry.rollout, entry.revision, entry.unit, entry.salt, arms)
+    # What a version does that the rollout does not know is no evidence in it.
+    known = instead.digest in entry.digests or all(arm.digest in good for arm in entry.arms)
+    return Route(entry.name, entry.rollout if known else "", entry.revision, entry.unit, entry.salt, arms)
 
 
 def _instead(entry: ModelPolicy, good: Collection[str], last_good: Loaded | None) -> Loaded | None:
