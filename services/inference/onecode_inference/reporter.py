@@ -11,7 +11,7 @@ from typing import NamedTuple
 from onecode.edge.v1 import edge_pb2
 from onecode_common.clock import Clock
 from onecode_common.errors import OnecodeError
-from onecode_inference.domain.outbox import ACTION, COUNTERS, STATUS, Outbox
+from onecode_inference.outbox import ACTION, COUNTERS, STATUS, Outbox
 from onecode_inference.ports import Publisher, Sequences
 from onecode_serving.counters import Counters
 

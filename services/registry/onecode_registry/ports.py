@@ -55,6 +55,10 @@ class Signing(Protocol):
         """Return the next version of root, targets or models with the same content, valid from now."""
         ...
 
+    def delegates(self, targets: bytes) -> bool:
+        """Return whether targets trusts anybody with policies."""
+        ...
+
     def delegating(self, targets: bytes, now: datetime) -> bytes | None:
         """Return the next version of targets that trusts the fleet key in use; None if it does already."""
         ...
@@ -75,8 +79,8 @@ class Signing(Protocol):
         """Return whether it should be signed again by now, long before it expires."""
         ...
 
-    def paths(self, content: bytes) -> list[str]:
-        """Return the target paths of metadata that was checked before."""
+    def policies(self, content: bytes) -> Mapping[str, tuple[str, int]]:
+        """Return (hex digest, length) by path of fleet metadata that was checked before."""
         ...
 
     def check_fleet(self, targets: bytes, fleet: bytes, now: datetime) -> Fleet:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from onecode_common.clock import Clock
 from onecode_training.domain.job import Job
+from onecode_training.domain.recipe import Problem, Recipe
 from onecode_training.domain.run import Point, Run, Trial
 from onecode_training.domain.runlog import Entry
 from onecode_training.domain.table import Dataset
@@ -118,6 +119,14 @@ class Records(Protocol):
         ...
 
 
+class Recipes(Protocol):
+    """Reads recipes."""
+
+    def read(self, text: str) -> tuple[Recipe | None, list[Problem]]:
+        """Return the recipe of a YAML or JSON text, or None, and what is wrong with it; it never raises."""
+        ...
+
+
 class Datasets(Protocol):
     """Ingestion. All calls raise UnavailableError when it does not answer."""
 
@@ -200,6 +209,7 @@ class Ports:
 
     clock: Clock
     records: Records
+    recipes: Recipes
     datasets: Datasets
     registry: Registry
     drivers: Drivers

@@ -281,6 +281,14 @@ def test_each_event_counts_once_and_every_report_is_acknowledged(world: Any, ver
     assert world.hints.acknowledged[-3:] == [("cloud", [77])] * 3
 
 
+def test_a_failure_stays_a_failure_when_the_member_refuses_the_version_later(world: Any, version: Version) -> None:
+    running(world)
+    for state in ("verified", "rolled_back", "refused"):
+        world.tell(action=ActionReport("shuttle", "r", 2, version(2), state, "quarantine", "", "", ""))
+    with world.records.transaction() as rows:
+        assert rows.reports.actions("r")["cloud", version(2)].state == "rolled_back"
+
+
 def test_an_older_status_changes_nothing(world: Any, version: Version) -> None:
     world.tell(status=StatusReport(5, {"shuttle": version(2)}), sequence=20)
     world.tell(status=StatusReport(4, {"shuttle": version(1)}), sequence=19)

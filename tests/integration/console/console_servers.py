@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002
 """Real servers of the contracts for the console's tests: they check tokens, hold the seeds, and record calls."""
 
 import hashlib

@@ -27,6 +27,7 @@ from signed_repository import SEGMENT, TOKEN, Distribution, SignedRepository, ar
 
 from onecode.edge.v1 import edge_pb2 as pb
 from onecode_common.bus import Bus
+from onecode_common.errors import UnavailableError
 from onecode_edge.reporting import Subjects, shard
 from onecode_edge.unix_http import ask
 
@@ -40,7 +41,7 @@ def until(claim: Callable[[], Any], what: str = "", limit_s: float = _LIMIT_S) -
     while True:
         try:
             found = claim()
-        except (OSError, http.client.HTTPException, KeyError):
+        except (OSError, http.client.HTTPException, KeyError, UnavailableError):
             found = None
         if found:
             return found
@@ -354,7 +355,8 @@ class World:
             self.bus.publish(f"oc.default.wake.{SEGMENT}", pb.Wake(generation=self.generation).SerializeToString())
 
     def all_to(self, release: int, digest: str, **changes: Any) -> None:
-        self.publish(model("shuttle", self.generation + 1, arm(0, 10_000, release, digest), **changes))
+        revision = changes.pop("revision", self.generation + 1)
+        self.publish(model("shuttle", revision, arm(0, 10_000, release, digest), **changes))
 
     def split(self, share: int, candidate: tuple[int, str], revision: int | None = None, **changes: Any) -> None:
         """Give a share of requests, in basis points, to a candidate beside version one."""

@@ -153,6 +153,10 @@ def test_a_frozen_timestamp_is_noticed_after_a_day(bench: Any, tmp_path: Path) -
         frozen.refresh()
 
 
+def later(targets: Targets) -> None:
+    targets.expires += timedelta(days=1)
+
+
 def test_publishing_is_idempotent_and_only_goes_up(bench: Any) -> None:
     rollout = bench.stub("rollout")
     version = bench.register()
@@ -160,6 +164,10 @@ def test_publishing_is_idempotent_and_only_goes_up(bench: Any) -> None:
     request = bench.fleet.request(5, policies)
     assert rollout.PublishPolicy(request).generation == 5
     assert rollout.PublishPolicy(request).generation == 5
+    # After a crash the same policies may be signed again, with another expiry.
+    again = bench.fleet.sign(5, policies, change=later)
+    resent = pb.PublishPolicyRequest(project="default", generation=5, fleet_metadata=again, policies=policies)
+    assert rollout.PublishPolicy(resent).generation == 5
     for number, changed in ((5, {PATH: bench.fleet.policy("line-1")}), (4, policies), (0, policies)):
         with pytest.raises(ConflictError) as caught:
             rollout.PublishPolicy(bench.fleet.request(number or 1, changed))

@@ -9,7 +9,7 @@ import pytest
 from onecode.edge.v1 import edge_pb2
 from onecode_common.errors import UnavailableError
 from onecode_inference.adapters.sequences import SequenceFile
-from onecode_inference.domain.outbox import ACTION, COUNTERS, RESEND_S, STATUS, Outbox
+from onecode_inference.outbox import ACTION, COUNTERS, RESEND_S, STATUS, Outbox
 from onecode_inference.reporter import Reporter, Voice
 from onecode_inference.state import ModelState, StateFile
 from onecode_serving.counters import CounterKey, Counters

@@ -125,6 +125,16 @@ def test_silence_on_trial_is_failure_and_an_outage_is_not() -> None:
     assert rule(situation(rollout(), members=[*lost, away], after=late)) == "hold:install.outage"
 
 
+def test_refusals_that_last_hold_the_release() -> None:
+    fresh = Action(5, NEW, "refused", "space", "", START + 100)
+    some = [replace(member(name), last_heard=START + 120) for name in NAMES[:2]]
+    assert rule(situation(rollout(), members=[*some, member("gw-3", trial=fresh)])) == ""
+    old = replace(fresh, at=START)
+    assert rule(situation(rollout(), members=[*some, member("gw-3", trial=old)])) == "hold:install.refused"
+    accepted = rollout(overrides=Overrides(refused=1))
+    assert rule(situation(accepted, members=[*some, member("gw-3", trial=old)])) == ""
+
+
 def test_no_data_holds_and_data_resumes() -> None:
     assert rule(situation(rollout(), after=299)) == ""
     assert rule(situation(rollout(), after=300)) == "hold:no_data"

@@ -11,7 +11,7 @@ from onecode_rollout.domain.reports import (
     Report,
     clock_fault,
     counter_fault,
-    is_recent,
+    is_evidence,
     readable_action,
     short,
     short_pairs,
@@ -42,7 +42,6 @@ def test_a_possible_counter_has_no_fault() -> None:
         ({"interval_s": 86_400}, "multiple"),
         ({"interval_start": int(NOW) + 6000}, "ahead"),
         ({"digest": "sha256:" + "9" * 64}, "no arm owns"),
-        ({"role": "stable"}, "calls"),
     ],
 )
 def test_an_impossible_counter_is_named(change: dict[str, Any], words: str) -> None:
@@ -52,8 +51,13 @@ def test_an_impossible_counter_is_named(change: dict[str, Any], words: str) -> N
 def test_a_clock_far_ahead_is_a_fault_and_a_late_report_is_none() -> None:
     assert clock_fault(Report("b", 1, int(NOW) + 4000), NOW)
     assert not clock_fault(Report("b", 1, int(NOW) - 86_400), NOW)
-    assert is_recent(COUNTER, NOW + 6 * 86_400)
-    assert not is_recent(COUNTER, NOW + 8 * 86_400)
+    assert is_evidence(COUNTER, ROLES, NOW + 6 * 86_400)
+    assert not is_evidence(COUNTER, ROLES, NOW + 8 * 86_400)
+
+
+def test_a_version_that_answers_in_the_other_arm_compares_nothing() -> None:
+    assert is_evidence(replace(COUNTER, role=""), ROLES, NOW)
+    assert not is_evidence(replace(COUNTER, role="stable"), ROLES, NOW)
 
 
 @pytest.mark.parametrize(("state", "model"), [("lost", "m"), ("", "m"), ("<script>", "m"), ("committed", "")])

@@ -193,7 +193,7 @@ def _check_operator(domain: str, name: str, opsets: dict[str, int], *, foreign: 
         raise RefusedError("model.op_not_allowed", text, full)
     try:
         onnx.defs.get_schema(name, opsets[domain], domain)
-    except Exception as error:  # onnx raises an error class that it does not export.
+    except onnx.defs.SchemaError as error:
         text = f"operator {full} does not exist in opset {opsets[domain]}"
         raise RefusedError("model.unsupported", text, full) from error
 

@@ -81,11 +81,8 @@ class FileSigning:
         root = Root(expires=_until("root", now), consistent_snapshot=True)
         for role in ("root", "targets", "snapshot", "timestamp"):
             root.add_key(signers[role].public_key, role)
-        models_key = signers[MODELS].public_key
-        roles = {name: DelegatedRole(name, [], 1, terminating=True, paths=paths) for name, paths in _PATHS.items()}
-        targets = Targets(expires=_until("targets", now), delegations=Delegations({}, roles))
-        targets.add_key(models_key, MODELS)
-        targets.add_key(self._fleet, FLEET)
+        targets = Targets(expires=_until("targets", now), delegations=Delegations({}, {MODELS: _role(MODELS)}))
+        targets.add_key(signers[MODELS].public_key, MODELS)
         snapshot = Snapshot(
             expires=_until("snapshot", now), meta={"targets.json": MetaFile(1), f"{MODELS}.json": MetaFile(1)}
         )
@@ -120,13 +117,19 @@ class FileSigning:
         """Return the next version with the same content, valid from now."""
         return self._next(role, Metadata[Any].from_bytes(current), now)
 
+    def delegates(self, targets: bytes) -> bool:
+        """Return whether targets trusts anybody with policies."""
+        return FLEET in _read(targets, Targets).signed.delegations.roles
+
     def delegating(self, targets: bytes, now: datetime) -> bytes | None:
         """Return the next version of targets that trusts the fleet key in use; None if it does already."""
         metadata = _read(targets, Targets)
-        trusted = metadata.signed.get_delegated_role(FLEET).keyids
-        if trusted == [self._fleet.keyid]:
+        roles = metadata.signed.delegations.roles
+        # A role without metadata would look like an attack to clients, so it is named with its first policy.
+        role = roles.setdefault(FLEET, _role(FLEET))
+        if role.keyids == [self._fleet.keyid]:
             return None
-        for keyid in list(trusted):
+        for keyid in list(role.keyids):
             metadata.signed.revoke_key(keyid, FLEET)
         metadata.signed.add_key(self._fleet, FLEET)
         return self._next("targets", metadata, now)
@@ -154,9 +157,9 @@ class FileSigning:
             return False
         return bool(Metadata[Any].from_bytes(content).signed.expires - now < _RENEW_AT[role])
 
-    def paths(self, content: bytes) -> list[str]:
-        """Return the target paths of metadata that was checked before."""
-        return sorted(_read(content, Targets).signed.targets)
+    def policies(self, content: bytes) -> Mapping[str, tuple[str, int]]:
+        """Return (hex digest, length) by path of fleet metadata that was checked before."""
+        return _policies(_read(content, Targets))
 
     def check_fleet(self, targets: bytes, fleet: bytes, now: datetime) -> Fleet:
         """Verify metadata of role fleet against the key that targets delegates to."""
@@ -176,9 +179,7 @@ class FileSigning:
             raise _refused("policy.expired", f"it expired at {metadata.signed.expires.isoformat()}")
         if metadata.signed.delegations is not None:
             raise _refused("policy.metadata", "it delegates, which role fleet may not")
-        return Fleet(
-            metadata.signed.version, {path: _pinned(path, one) for path, one in sorted(metadata.signed.targets.items())}
-        )
+        return Fleet(metadata.signed.version, _policies(metadata))
 
     def _key_file(self, role: str) -> Path:
         return self._folder / f"{role}.key"
@@ -204,6 +205,10 @@ def _read(content: bytes, kind: type[object]) -> Metadata[Any]:
     return metadata
 
 
+def _role(name: str) -> DelegatedRole:
+    return DelegatedRole(name, [], 1, terminating=True, paths=_PATHS[name])
+
+
 def _until(role: str, now: datetime) -> datetime:
     return now.replace(microsecond=0) + LIFETIMES[role]
 
@@ -218,6 +223,10 @@ def _public_key(pem: bytes) -> SSlibKey:
         message = "the fleet's public key is not an Ed25519 key"
         raise InvalidError(message, code="key.format")
     return SSlibKey.from_crypto(key)
+
+
+def _policies(metadata: Metadata[Any]) -> dict[str, tuple[str, int]]:
+    return {path: _pinned(path, one) for path, one in sorted(metadata.signed.targets.items())}
 
 
 def _pinned(path: str, target: TargetFile) -> tuple[str, int]:

@@ -52,10 +52,9 @@ class Policies:
         now = self._clock.now()
         with self._records.transaction() as unit:
             unit.turn()
-            if self._is_published(unit, publication):
+            fleet = self._signed.check_fleet(unit, publication.metadata)
+            if self._is_published(unit, fleet):
                 return publication.generation
-            targets = unit.trust.current("targets") or b""
-            fleet = self._signing.check_fleet(targets, publication.metadata, now)
             if fleet.version != publication.generation:
                 message = f"the metadata has version {fleet.version}, the request generation {publication.generation}"
                 raise InvalidError(message, code="policy.generation")
@@ -75,17 +74,18 @@ class Policies:
         with self._records.transaction() as unit:
             return Published(unit.trust.current("fleet") or b"", unit.trust.current("root") or b"")
 
-    def _is_published(self, unit: Unit, publication: Publication) -> bool:
+    def _is_published(self, unit: Unit, fleet: Fleet) -> bool:
+        """Return whether the same policies are out under this version; signed again they differ in expiry only."""
         current = unit.trust.current("fleet")
         if current is None:
             return False
         version = self._signing.version(current)
-        if publication.generation > version:
+        if fleet.version > version:
             return False
-        if publication.generation == version and publication.metadata == current:
+        if fleet.version == version and fleet.policies == self._signing.policies(current):
             return True
-        what = "with another content" if publication.generation == version else f"and {version} is published"
-        message = f"generation {publication.generation} was published before {what}: take a higher one"
+        what = "with another content" if fleet.version == version else f"and {version} is published"
+        message = f"generation {fleet.version} was published before {what}: take a higher one"
         raise ConflictError(message, code="policy.generation", params={"current": version})
 
     def _changed(self, unit: Unit, fleet: Fleet, given: Mapping[str, bytes]) -> list[Named]:
@@ -114,7 +114,7 @@ class Policies:
         if current is None:
             return []
         # Who signed it was checked when it came; by now its key may be another.
-        return [segment_of(path) for path in self._signing.paths(current)]
+        return [segment_of(path) for path in self._signing.policies(current)]
 
     def _require_version(self, unit: Unit, path: str, digest: str) -> None:
         version = unit.versions.by_digest(digest)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from onecode_common.errors import UnavailableError
 from onecode_registry.domain.version import Version, manifest_path
-from onecode_registry.ports import Ports, Target
+from onecode_registry.ports import Fleet, Ports, Target
 from onecode_registry.rows import Unit
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,8 @@ class SignedMetadata:
                 unit.audit("service:registry", "trust.create", "root", "version 1")
                 return self._required(unit, "root")
             self._signing.require_keys()
-            targets = self._signing.delegating(self._required(unit, "targets"), now)
+            current = self._required(unit, "targets")
+            targets = self._signing.delegating(current, now) if self._signing.delegates(current) else None
             if targets is not None:
                 _log.info("the key that signs policies has changed: what it signed before no longer counts")
                 self._publish(unit, {"targets": targets}, now)
@@ -93,9 +94,21 @@ class SignedMetadata:
         models = self._signing.models(self._required(unit, "models"), [], [path], now)
         self._publish(unit, {"models": models}, now)
 
+    def check_fleet(self, unit: Unit, fleet: bytes) -> Fleet:
+        """Verify metadata of role fleet with the fleet key in use.
+
+        Raises:
+            InvalidError: Not signed by it, expired, or no metadata at all.
+        """
+        now = self._clock.now()
+        current = self._required(unit, "targets")
+        return self._signing.check_fleet(self._signing.delegating(current, now) or current, fleet, now)
+
     def publish_fleet(self, unit: Unit, fleet: bytes) -> None:
-        """Take over metadata of role fleet that was checked before."""
-        self._publish(unit, {"fleet": fleet}, self._clock.now())
+        """Take over metadata of role fleet that was checked before; with the first, its key is trusted."""
+        now = self._clock.now()
+        targets = self._signing.delegating(self._required(unit, "targets"), now)
+        self._publish(unit, {"fleet": fleet} | ({} if targets is None else {"targets": targets}), now)
 
     def _publish(self, unit: Unit, changed: Mapping[str, bytes], now: datetime) -> None:
         versions = {}

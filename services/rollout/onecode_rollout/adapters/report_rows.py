@@ -4,12 +4,12 @@ import json
 from collections import defaultdict
 from dataclasses import asdict
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, and_, delete, func, insert, select
 
 from onecode_rollout.adapters.tables import ACTIONS, COUNTERS, EVENTS, ROLLOUTS, SUSPECTS
 from onecode_rollout.adapters.upsert import upsert
 from onecode_rollout.domain.evaluation import Interval
-from onecode_rollout.domain.members import Action
+from onecode_rollout.domain.members import FAILED, Action
 from onecode_rollout.domain.reports import ActionReport, CounterReport
 from onecode_rollout.domain.rollout import Rollout
 from onecode_rollout.domain.states import TERMINAL
@@ -63,7 +63,11 @@ class SqlReportRows:
             "sequence": sequence,
             "at": now,
         }
-        upsert(self._connection, ACTIONS, values, only_if=ACTIONS.c.sequence < sequence)
+        newer = ACTIONS.c.sequence < sequence
+        if action.state == "refused":
+            # A member that failed refuses the same version ever after: that is still its failure.
+            newer = and_(newer, ACTIONS.c.state.not_in(sorted(FAILED)))
+        upsert(self._connection, ACTIONS, values, only_if=newer)
         return True
 
     def actions(self, rollout_id: str) -> dict[tuple[str, str], Action]:

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from onecode_rollout.domain import sentences
 from onecode_rollout.domain.evaluation import Answer
 from onecode_rollout.domain.evidence import FLEET_LEVEL
-from onecode_rollout.domain.members import OPEN, SMALL_FLEET, action_state, nobody_can, quorum, reachable, settled
+from onecode_rollout.domain.members import (
+    OPEN,
+    SMALL_FLEET,
+    action_state,
+    nobody_can,
+    quorum,
+    reach_s,
+    reachable,
+    settled,
+)
 from onecode_rollout.domain.situation import Situation
 
 _DAY_S = 86_400
@@ -115,7 +124,12 @@ def _silence(situation: Situation, _: Answer) -> Move | None:
     if situation.counts.silent and not situation.rollout.overrides.outage:
         text = "Members that are not on trial fell silent as well, so silence counts against nobody: held."
         return _hold("outage", "install.outage", text)
-    refused = len(situation.counts.refused)
+    # A refusal that goes away by itself within a few reports is not worth a person's time.
+    patience = reach_s(situation.rollout.plan.preset.report_s)
+    lasting = [m for m in situation.members if m.trial is not None and situation.now - m.trial.at >= patience]
+    refused = sum(
+        action_state(m, situation.now, situation.rollout.plan.preset.lost_after_s) == "refused" for m in lasting
+    )
     limit = _REFUSED_SHARE * max(1, len(situation.members))
     if refused > max(limit, situation.rollout.overrides.refused):
         return _hold("refused", "install.refused", sentences.refusals(situation.counts.refused))

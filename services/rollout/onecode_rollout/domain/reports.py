@@ -103,20 +103,22 @@ def _number_fault(counter: CounterReport, received: float) -> str:
 def _arm_fault(counter: CounterReport, owned: Mapping[str, str]) -> str:
     if owned and counter.digest not in owned:
         return f"answers with {counter.digest[:20]}, which no arm owns"
-    if owned and counter.role not in {"", owned[counter.digest]}:
-        return f"calls {counter.digest[:20]} {counter.role[:20]}"
     return ""
+
+
+def is_evidence(counter: CounterReport, owned: Mapping[str, str], received: float) -> bool:
+    """Whether a counter tells about the split: it is not a week late, and its version answered in its own arm.
+
+    A member that cannot serve one of the versions gives both arms to the other, which compares nothing.
+    """
+    own_arm = not owned or counter.role in {"", owned.get(counter.digest, "")}
+    return own_arm and counter.interval_start >= received - _LATE_S
 
 
 def clock_fault(report: Report, received: float) -> str:
     """Return why the source's clock cannot be used, or nothing; a report may wait in an outbox for long."""
     ahead = report.sent_at - received
     return f"clock is {ahead:.0f} s ahead" if ahead > CLOCK_TOLERANCE_S else ""
-
-
-def is_recent(counter: CounterReport, received: float) -> bool:
-    """Whether the interval is still worth keeping: week-old ones prove nothing that is still open."""
-    return counter.interval_start >= received - _LATE_S
 
 
 def readable_action(action: ActionReport) -> bool:

@@ -15,7 +15,7 @@ from onecode_rollout.domain.reports import (
     StatusReport,
     clock_fault,
     counter_fault,
-    is_recent,
+    is_evidence,
     readable_action,
     short,
     short_pairs,
@@ -144,14 +144,15 @@ class _Intake:
             return
         roles = {rollout.plan.candidate: "candidate", rollout.stable: "stable"}
         is_open = rollout.state not in TERMINAL
-        fault = clock or counter_fault(counter, roles if is_open else {}, self._now)
+        owned = roles if is_open else {}
+        fault = clock or counter_fault(counter, owned, self._now)
         if fault:
             _refused.labels("impossible").inc()
             if is_open:
                 _log.warning("source %s is dropped from rollout %s: %s", self._source.source, counter.rollout, fault)
                 self._rows.rollouts.add_suspect(counter.rollout, Suspect(self._source.source, fault), self._now)
             return
-        if is_recent(counter, self._now):
+        if is_evidence(counter, owned, self._now):
             _taken.labels("counter").inc()
             self._rows.reports.put_counter(
                 self._source.source, short(report.boot_id), report.sequence, counter, self._now

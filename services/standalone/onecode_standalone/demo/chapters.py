@@ -21,7 +21,7 @@ BUDGET = {"max_bytes": 200_000, "max_p95_us": 100}
 SEGMENTS = ("cloud", "line-1")
 SHARES = (1_000, 5_000, 10_000)
 _LEAVING = 1e-4
-"""A call may reach a gateway's old process between its last answer and its goodbye; its gRPC library cancels that call."""
+"""A call may reach a gateway's old process between its last answer and its goodbye; gRPC then cancels it."""
 _REPORTS_S = 15.0
 """Reports and the alias follow a decision within their intervals."""
 PRESET = {

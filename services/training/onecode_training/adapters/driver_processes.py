@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +25,11 @@ _MARK = "ONECODE_RUN_FOLDER"
 """Variable with the run's folder; the driver and most of what it starts carry it."""
 _OWN_SETTINGS = "ONECODE_TRAINING_"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_QUIET_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_QUIET_RAY = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 _KILL_LIMIT_S = 5.0
 _PROC = Path("/proc")
 
@@ -39,7 +43,7 @@ class DriverProcesses:
     """
 
     def __init__(self, home: Path, token_file: Path) -> None:
-        self._runs = home / "runs"
+        self._runs = home.absolute() / "runs"
         self._runs.mkdir(parents=True, exist_ok=True)
         self._token_file = token_file
         self._children: dict[int, subprocess.Popen[bytes]] = {}
@@ -53,6 +57,7 @@ class DriverProcesses:
             ExhaustedError: The disk is full.
         """
         folder = self._folder(job.run_id)
+        self.clear(job.run_id, 0)
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
@@ -90,7 +95,7 @@ class DriverProcesses:
         """End the driver and everything that it started, and remove its Ray's folder."""
         folder = self._folder(run_id)
         end = time.monotonic() + _KILL_LIMIT_S
-        while driver and (members := list(_family(driver, folder))) and time.monotonic() < end:
+        while (members := _family(driver, folder)) and time.monotonic() < end:
             for pid in members:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
@@ -155,28 +160,26 @@ def _take(handle: int) -> bool:
     return True
 
 
-def _family(driver: int, folder: Path) -> Iterator[int]:
-    """Yield the processes of the driver's session; Ray's processes stay in it, whatever they do to their titles."""
-    if (_PROC / str(driver)).exists() and _state(driver) != "Z" and not _marked(driver, folder):
-        # The number was given to somebody else; a session cannot have members under a number that is in use.
-        return
+def _family(driver: int, folder: Path) -> set[int]:
+    """Return the processes of the run's sessions; Ray's processes stay in them, whatever they do to their titles."""
+    running: dict[int, str] = {}
     for entry in _PROC.iterdir():
         if entry.name.isdigit():
             with suppress(OSError, IndexError):
                 state, _parent, _group, session = _fields(int(entry.name))[:4]
-                if session == str(driver) and state not in "ZX":
-                    yield int(entry.name)
+                if state not in "ZX":
+                    running[int(entry.name)] = session
+    sessions = {running[pid] for pid in running if _marked(pid, folder)}
+    if driver and (driver not in running or str(driver) in sessions):
+        # While a session has members, its number is given to nobody else; without its leader it is still ours.
+        sessions.add(str(driver))
+    sessions.discard(str(os.getsid(0)))
+    return {pid for pid, session in running.items() if session in sessions}
 
 
 def _fields(pid: int) -> list[str]:
     # The name in brackets may hold anything, so the fields are counted from the last bracket.
     return (_PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
-
-
-def _state(pid: int) -> str:
-    with suppress(OSError, IndexError):
-        return _fields(pid)[0]
-    return "Z"
 
 
 def _marked(pid: int, folder: Path) -> bool:

@@ -45,7 +45,9 @@ def _check_opsets(model: onnx.ModelProto) -> None:
     for opset in model.opset_import:
         domain = "" if opset.domain == "ai.onnx" else opset.domain
         if opset.version > _ALLOWED.get(domain, 0):
-            message = f"operators {opset.domain or 'ai.onnx'} {opset.version}: {_ALLOWED.get(domain, 'none')} can be served"
+            message = (
+                f"operators {opset.domain or 'ai.onnx'} {opset.version}: {_ALLOWED.get(domain, 'none')} can be served"
+            )
             raise InvalidError(message, code="model.opset", params={"domain": opset.domain, "version": opset.version})
 
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from onecode_common.errors import InvalidError
-from onecode_training.domain.recipe import Problem, Recipe, problems_of
+from onecode_training.domain.recipe import Problem, Recipe, problems_of, refuse
 
 MOST_BYTES = 64 << 10
 _MOST_PROBLEMS = 50
@@ -31,6 +31,14 @@ def read_recipe(text: str) -> tuple[Recipe | None, list[Problem]]:
     return recipe, problems_of(recipe)
 
 
+class RecipeText:
+    """See :class:`onecode_training.ports.Recipes`."""
+
+    def read(self, text: str) -> tuple[Recipe | None, list[Problem]]:
+        """Return the recipe, or None, and what is wrong with it."""
+        return read_recipe(text)
+
+
 def require_recipe(text: str) -> Recipe:
     """Return the recipe.
 
@@ -43,24 +51,6 @@ def require_recipe(text: str) -> Recipe:
         message = "the recipe is empty"
         raise InvalidError(message, code="recipe.invalid")
     return recipe
-
-
-def refuse(problems: list[Problem]) -> None:
-    """Raise the first problem, if there is one.
-
-    Raises:
-        InvalidError: ``recipe.invalid``.
-    """
-    if not problems:
-        return
-    path, message, value = problems[0]
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    raise InvalidError(
-        f"recipe: {path + ': ' if path else ''}{message}{more}",
-        code="recipe.invalid",
-        hint="ask for all problems with ValidateRecipe",
-        params={"path": path, "value": value},
-    )
 
 
 def _adapter() -> TypeAdapter[Recipe]:

@@ -1,11 +1,12 @@
 """Say what a person may ask of a training run, and which of it makes no sense."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from onecode_common.canonical import canonical
+from onecode_common.errors import InvalidError
 
 Task = Literal["tabular-classification", "tabular-regression"]
 Family = Literal["linear", "lightgbm", "mlp"]
@@ -143,6 +144,24 @@ def recipe_text(recipe: Recipe) -> str:
 def problems_of(recipe: Recipe) -> list[Problem]:
     """Return what makes no sense in a recipe that has the right form."""
     return [*_numbers(recipe), *_names(recipe), *_combinations(recipe)]
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raise the first problem, if there is one.
+
+    Raises:
+        InvalidError: ``recipe.invalid``.
+    """
+    if not problems:
+        return
+    path, message, value = problems[0]
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise InvalidError(
+        f"recipe: {path + ': ' if path else ''}{message}{more}",
+        code="recipe.invalid",
+        hint="ask for all problems with ValidateRecipe",
+        params={"path": path, "value": value},
+    )
 
 
 def _numbers(recipe: Recipe) -> Iterator[Problem]:

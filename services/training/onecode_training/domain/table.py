@@ -70,7 +70,9 @@ def _problems(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     elif target not in types:
         yield Problem("target", f"there is no column {target[:80]!r}: {_some(types)}", target[:80])
     elif types[target] == TIMESTAMP or (recipe.task == REGRESSION and types[target] not in (FLOAT, INTEGER)):
-        yield Problem("target", f"{target[:80]!r} is a {types[target]} column, which {recipe.task} cannot predict", target)
+        yield Problem(
+            "target", f"{target[:80]!r} is a {types[target]} column, which {recipe.task} cannot predict", target
+        )
     group = recipe.split.group
     if group and group not in types:
         yield Problem("split.group", f"there is no column {group[:80]!r}: {_some(types)}", group[:80])

@@ -12,14 +12,14 @@ from onecode_training.adapters.onnx_runs import Feeds, feeds_of, p95_us
 from onecode_training.adapters.parquet_table import read_table
 from onecode_training.adapters.proofs import answers_of
 from onecode_training.adapters.ray_cluster import RayCluster
-from onecode_training.adapters.recipe_text import refuse, require_recipe
+from onecode_training.adapters.recipe_text import require_recipe
 from onecode_training.adapters.splitting import make_plan
 from onecode_training.adapters.trial_task import Made, Question, compare, finish
 from onecode_training.domain.budget import Measured, fits, nearest_miss, overruns
 from onecode_training.domain.job import RAY_NOTE, TRIALS, Job
 from onecode_training.domain.metric import choose_metric, positive_class
 from onecode_training.domain.portfolio import Candidate, candidates
-from onecode_training.domain.recipe import Recipe
+from onecode_training.domain.recipe import Recipe, refuse
 from onecode_training.domain.run import Trial
 from onecode_training.domain.table import choose_features, problems_with
 from onecode_training.domain.tabledata import TableData, require_learnable
