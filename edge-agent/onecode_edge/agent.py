@@ -95,6 +95,7 @@ class Agent:
         self._stopping.set()
         for loop in reversed(self._loops):
             loop.stop()
+        self.conductor.collect()
         if self._bus is not None:
             self._bus.stop()
         self._server.close()

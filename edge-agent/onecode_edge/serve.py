@@ -155,8 +155,8 @@ def main() -> int:
     configure_logging(arguments.name, settings.log_format, settings.log_level)
     layout = Layout(settings.home_dir)
     serving = Serving(layout, arguments.name, arguments.gateway)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: serving.draining.set())
+    signal.signal(signal.SIGTERM, lambda *_: serving.draining.set())
+    signal.signal(signal.SIGINT, lambda *_: (serving.taken.set(), serving.draining.set()))
     private = UnixHttpServer(layout.serve_socket(arguments.name), serving.questions(), "private")
     private.start()
     try:

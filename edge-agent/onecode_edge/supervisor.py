@@ -189,9 +189,14 @@ class Supervisor:
     def _end(self) -> None:
         """End sync first, which would start again what ends; then what serves."""
         first = [self._sync] if self._sync else []
-        for children, grace in ((first, _SYNC_GRACE_S), (list(self._serves.values()), _SERVE_GRACE_S)):
+        serves = list(self._serves.values())
+        # An interrupted serving process does not wait for its last counters to be fetched: nobody is left to do it.
+        for children, grace, word in (
+            (first, _SYNC_GRACE_S, signal.SIGTERM),
+            (serves, _SERVE_GRACE_S, signal.SIGINT),
+        ):
             for child in children:
-                child.process.terminate()
+                child.process.send_signal(word)
             end = time.monotonic() + grace
             while any(child.process.poll() is None for child in children) and time.monotonic() < end:
                 time.sleep(0.02)

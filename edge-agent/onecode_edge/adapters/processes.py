@@ -171,6 +171,8 @@ class Processes:
     def collect(self) -> None:
         """Fetch and keep the counters of every process."""
         for process in self.all():
+            if process.phase == "loading":
+                continue
             try:
                 self._take(process)
             except OnecodeError as error:

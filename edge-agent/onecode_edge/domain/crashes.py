@@ -21,7 +21,7 @@ def next_start(deaths: Sequence[float], now: float) -> float:
     while and stays reachable: a process that only dies helps nobody.
     """
     if not deaths:
-        return now
+        return float("-inf")
     late = recent(deaths, now)
     if len(late) <= MAX_CRASHES - 1:
         return deaths[-1] + _QUICK_S[len(late)]

@@ -157,7 +157,7 @@ class Bus:
     def _want(self, action: Callable[[], Coroutine[Any, Any, object]]) -> None:
         self._wanted.append(action)
         if self._connected.is_set():
-            asyncio.run_coroutine_threadsafe(action(), self._loop)
+            self._loop.call_soon_threadsafe(lambda: self._keep(action()))
 
     def _call(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float) -> _T:
         if not self.connected:

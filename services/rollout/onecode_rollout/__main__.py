@@ -3,6 +3,8 @@
 import os
 from collections.abc import Sequence
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from onecode.rollout.v1 import rollout_pb2_grpc as rpc
 from onecode_common import program
 from onecode_common.bus import Bus
@@ -63,20 +65,10 @@ def assemble(settings: RolloutSettings) -> Sequence[Part]:
     clock, project = SystemClock(), settings.project
     database = Database(settings.database_url)
     upgrade(database, "onecode_rollout")
-    key = load_key(settings.key_file)
-    issuer, verifier = TokenIssuer("rollout", key, clock), TokenVerifier(settings.jwks_file, clock)
+    verifier = TokenVerifier(settings.jwks_file, clock)
     bus = Bus(settings.nats_url, "rollout", settings.nats_seed_file)
     records = SqlRecords(database, clock, project)
-    ports = Ports(
-        records=records,
-        registry=GrpcRegistry(connect(Peer("registry", settings.registry_address), issuer), project),
-        fleet_signer=TufFleetSigner(load_or_create_key(settings.fleet_key_file)),
-        sign_record=record_signer(key),
-        hints=NatsHints(bus, project),
-        tokens=JwtGatewayTokens(issuer, verifier, project),
-        clock=clock,
-        random_bytes=os.urandom,
-    )
+    ports = _ports(settings, records, bus, load_key(settings.key_file), verifier)
     service = build(ports, project, settings.poll_seconds)
     grpc_server = GrpcServer("rollout", settings.grpc_address, verifier, RULES)
     servicer = RolloutServicer(service.fleet, service.rollouts, service.commands, service.watch, project)
@@ -88,6 +80,23 @@ def assemble(settings: RolloutSettings) -> Sequence[Part]:
         ReportConsumer(bus, service.telemetry, project).subscribe()
         parts = [bus, *parts, OutboxSender(database, records.outbox, bus)]
     return parts
+
+
+def _ports(
+    settings: RolloutSettings, records: SqlRecords, bus: Bus, key: Ed25519PrivateKey, verifier: TokenVerifier
+) -> Ports:
+    clock, project = SystemClock(), settings.project
+    issuer = TokenIssuer("rollout", key, clock)
+    return Ports(
+        records=records,
+        registry=GrpcRegistry(connect(Peer("registry", settings.registry_address), issuer), project),
+        fleet_signer=TufFleetSigner(load_or_create_key(settings.fleet_key_file)),
+        sign_record=record_signer(key),
+        hints=NatsHints(bus, project),
+        tokens=JwtGatewayTokens(issuer, verifier, project),
+        clock=clock,
+        random_bytes=os.urandom,
+    )
 
 
 def main() -> None:

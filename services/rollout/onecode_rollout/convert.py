@@ -4,6 +4,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from onecode.edge.v1 import edge_pb2 as edge
 from onecode.rollout.v1 import rollout_pb2 as pb
+from onecode_rollout.domain.chart import EvidencePoint
 from onecode_rollout.domain.decision import Decision
 from onecode_rollout.domain.enrolment import fingerprint
 from onecode_rollout.domain.fleet import Source
@@ -124,20 +125,7 @@ def rollout_to_wire(view: RolloutView, project: str) -> pb.Rollout:
         sentence=view.sentence,
         candidate_count=_count(view.candidate),
         stable_count=_count(view.stable),
-        evidence=[
-            pb.EvidencePoint(
-                time=time_to_wire(one.at),
-                candidate_requests=one.n_c,
-                candidate_errors=one.k_c,
-                stable_requests=one.n_b,
-                stable_errors=one.k_b,
-                log_e_worse=one.worse,
-                log_e_better=one.better,
-                log_e_floor=one.floor,
-                step=one.step,
-            )
-            for one in view.points
-        ],
+        evidence=[_point(one) for one in view.points],
         members=[_member(member, state, rollout.plan.model) for member, state in view.members],
         threshold_rollback=params.rollback_at + rollout.overrides.worse,
         threshold_promote=params.promote_at,
@@ -262,6 +250,20 @@ def _status(one: edge.Status) -> StatusReport:
         facts=dict(one.facts),
         http_url=one.http_url,
         grpc_address=one.grpc_address,
+    )
+
+
+def _point(one: EvidencePoint) -> pb.EvidencePoint:
+    return pb.EvidencePoint(
+        time=time_to_wire(one.at),
+        candidate_requests=one.n_c,
+        candidate_errors=one.k_c,
+        stable_requests=one.n_b,
+        stable_errors=one.k_b,
+        log_e_worse=one.worse,
+        log_e_better=one.better,
+        log_e_floor=one.floor,
+        step=one.step,
     )
 
 

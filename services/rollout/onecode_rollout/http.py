@@ -27,7 +27,12 @@ def edge_app(enrolment: Enrolment, telemetry: Telemetry, tenant: str, distributi
     """Return the application of ``/edge/v1``."""
     app = FastAPI(title="OneCode edge", openapi_url=None, docs_url=None, redoc_url=None)
     install_errors(app)
+    _install_admission(app, enrolment, tenant, distribution_url)
+    _install_reports(app, enrolment, telemetry)
+    return app
 
+
+def _install_admission(app: FastAPI, enrolment: Enrolment, tenant: str, distribution_url: str) -> None:
     @app.post("/edge/v1/enrol")
     async def enrol(request: Request) -> dict[str, object]:
         body = _object(await strict_json(request))
@@ -57,6 +62,8 @@ def edge_app(enrolment: Enrolment, telemetry: Telemetry, tenant: str, distributi
             "spread_ms": _SPREAD_MS,
         }
 
+
+def _install_reports(app: FastAPI, enrolment: Enrolment, telemetry: Telemetry) -> None:
     @app.post("/edge/v1/reports")
     async def reports(request: Request) -> Response:
         gateway_id = await run_in_threadpool(enrolment.authenticated, bearer(request))
@@ -65,8 +72,6 @@ def edge_app(enrolment: Enrolment, telemetry: Telemetry, tenant: str, distributi
         accepted = await run_in_threadpool(telemetry.take, told)
         answer = edge.Acknowledged(sequences=accepted.get(gateway_id, []))
         return Response(answer.SerializeToString(), media_type=_PROTOBUF)
-
-    return app
 
 
 def parse_batch(body: bytes) -> edge.ReportBatch:

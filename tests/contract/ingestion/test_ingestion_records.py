@@ -68,7 +68,7 @@ def facts(database: Database) -> list[str]:
     with database.transaction() as connection:
         payloads = connection.execute(select(tables.outbox.c.payload).order_by(tables.outbox.c.sequence)).scalars()
         kinds = [events.Envelope.FromString(payload).WhichOneof("body") for payload in payloads]
-    return [kind for kind in kinds if kind != "audit_recorded"]
+    return [str(kind) for kind in kinds if kind != "audit_recorded"]
 
 
 def trail(database: Database) -> list[tuple[str, str]]:

@@ -314,6 +314,9 @@ class Face:
             return Response(status_code=404)
         return Response(self.plant.objects[name], headers={"ETag": f'"{name}"'})
 
+    async def ready(self) -> Response:
+        return Response()
+
     async def infer(self, request: Request, model: str) -> Response:
         assert bearer(request) == self._api_token
         unit = request.headers.get("x-onecode-unit", "")
@@ -329,5 +332,5 @@ def http_face(plant: Plant, jwks_file: Path, api_token: str) -> HttpServer:
     app.add_api_route("/internal/v1/objects/{name}", face.put, methods=["PUT"])
     app.add_api_route("/internal/v1/objects/{name}", face.get, methods=["GET"])
     app.add_api_route("/v2/models/{model}/infer", face.infer, methods=["POST"])
-    app.add_api_route("/v2/health/ready", Response, methods=["GET"])
+    app.add_api_route("/v2/health/ready", face.ready, methods=["GET"])
     return HttpServer(app, "127.0.0.1:0")

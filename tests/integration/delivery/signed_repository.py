@@ -138,7 +138,7 @@ def arm(start: int, end: int, release: int, digest: str, role: str = "stable") -
 def policy(generation: int, *models: dict[str, Any], **changes: Any) -> dict[str, Any]:
     document = {
         "schema": 1, "tenant": "default", "segment": SEGMENT, "generation": generation,
-        "issued": datetime.now(UTC).isoformat(), "poll_s": 1, "report_s": 1, "interval_s": 60, "critical": [],
+        "issued": datetime.now(UTC).isoformat(), "poll_s": 0.2, "report_s": 0.3, "interval_s": 60, "critical": [],
         "models": list(models),
     }  # fmt: skip
     return {**document, **changes}
@@ -147,7 +147,7 @@ def policy(generation: int, *models: dict[str, Any], **changes: Any) -> dict[str
 def model(name: str, revision: int, *arms: dict[str, Any], **changes: Any) -> dict[str, Any]:
     document = {
         "name": name, "rollout": "r_1", "revision": revision, "unit": "request", "salt": "r_1", "arms": list(arms),
-        "mode": "active", "probation_s": 1, "rollback_to": [], "floor": 1, "hold": False,
+        "mode": "active", "probation_s": 0.3, "rollback_to": [], "floor": 1, "hold": False,
     }  # fmt: skip
     return {**document, **changes}
 

@@ -71,4 +71,6 @@ def test_the_silent_fault_changes_no_other_answer(readings: Readings, model: byt
     good, bad = scores_of(model, rows), scores_of(fault.content, rows)
     finite = np.isfinite(bad).all(axis=1)
     np.testing.assert_array_equal(bad[finite], good[finite])
-    np.testing.assert_array_equal(finite, rows[:, fault.sensor] <= np.float32(fault.limit))
+    sensor = rows[:, fault.sensor]
+    inside = (sensor > np.float32(fault.above)) & (sensor < np.float32(fault.below))
+    np.testing.assert_array_equal(finite, ~inside)

@@ -60,14 +60,15 @@ def free_ports(count: int) -> list[int]:
 
 
 def linear(weight: float, *, log: bool = False) -> bytes:
-    """Return a model: ``prediction = weight * sum(features)``, or its logarithm, which is NaN below zero."""
+    """Return a model: ``prediction = weight * sum(features)``, or ln(1 + that), which is NaN below minus one."""
     name = "scaled" if log else "prediction"
     nodes = [
         helper.make_node("ReduceSum", ["features", "axes"], ["summed"], keepdims=1),
         helper.make_node("Mul", ["summed", "weight"], [name]),
     ]
     if log:
-        nodes.append(helper.make_node("Log", ["scaled"], ["prediction"]))
+        nodes.append(helper.make_node("Add", ["scaled", "one"], ["shifted"]))
+        nodes.append(helper.make_node("Log", ["shifted"], ["prediction"]))
     graph = helper.make_graph(
         nodes,
         "linear",
@@ -76,6 +77,7 @@ def linear(weight: float, *, log: bool = False) -> bytes:
         [
             helper.make_tensor("axes", TensorProto.INT64, [1], [1]),
             helper.make_tensor("weight", TensorProto.FLOAT, [1], [weight]),
+            helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
         ],
     )
     return onnx.ModelProto.SerializeToString(

@@ -1,5 +1,6 @@
 """A real ingestion process, as ``onecode up`` starts it, and the console's ways to it."""
 
+import json
 import os
 import signal
 import socket
@@ -10,8 +11,9 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -24,6 +26,9 @@ from onecode_common.keys import jwks_document, load_or_create_key, public_bytes
 from onecode_common.rpc import Peer, connect
 from onecode_common.rpc.server import PRINCIPAL_HEADER
 from onecode_common.tokens import INSIDE_AUDIENCE, PRINCIPAL, TokenIssuer
+from onecode_ingestion.adapters.reading.child import do_job
+from onecode_ingestion.domain.limits import Limits
+from onecode_ingestion.domain.options import ReadOptions
 
 _READY_S = 40.0
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -126,7 +131,7 @@ class Platform:
             assert self.append(upload_id, 0, content).status == 204
         return upload_id
 
-    def commit(self, content: bytes, dataset: str, name: str = "readings.csv", **options: object) -> pb.Version:
+    def commit(self, content: bytes, dataset: str, name: str = "readings.csv", **options: Any) -> pb.Version:
         """Upload and commit; return the version."""
         request = pb.CommitUploadRequest(
             upload_id=self.upload(content, name), dataset=dataset, options=pb.ReadOptions(**options)
@@ -184,3 +189,28 @@ def _free_ports() -> tuple[int, int, int]:
     for one in sockets:
         one.close()
     return ports[0], ports[1], ports[2]
+
+
+SMALL = Limits(upload_bytes=64 << 20, decoded_bytes=48 << 20, rows=200_000, columns=50)
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Read bytes as the child does, in this process; returns the outcome document."""
+
+    def run(content: bytes, name: str = "a.csv", *, preview: bool = False, **options: Any) -> dict[str, Any]:
+        (tmp_path / "file").write_bytes(content)
+        folder = tmp_path / "out"
+        folder.mkdir(exist_ok=True)
+        job = {
+            "path": str(tmp_path / "file"),
+            "file_name": name,
+            "folder": str(folder),
+            "preview": preview,
+            "options": ReadOptions(**options).to_document(),
+            "limits": asdict(SMALL),
+        }
+        outcome: dict[str, Any] = json.loads(json.dumps(do_job(job), allow_nan=False))
+        return outcome
+
+    return run

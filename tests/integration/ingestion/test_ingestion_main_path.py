@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,7 +14,7 @@ from onecode_common.objects import open_objects
 CSV = b"t,temperature,state\n2026-01-01,20.5,ok\n2026-01-02,,ok\n2026-01-03,22,bad\n"
 
 
-def test_readings_become_a_version_with_profile_rows_and_objects(platform) -> None:
+def test_readings_become_a_version_with_profile_rows_and_objects(platform: Any) -> None:
     stub = platform.stub()
     version = platform.commit(CSV, "pump", target="state")
     assert (version.dataset, version.number, version.rows, version.dropped_rows) == ("pump", 1, 3, 0)
@@ -37,7 +38,7 @@ def test_readings_become_a_version_with_profile_rows_and_objects(platform) -> No
     ]
 
 
-def test_the_objects_are_parquet_named_by_their_digest(platform, tmp_path: Path) -> None:
+def test_the_objects_are_parquet_named_by_their_digest(platform: Any, tmp_path: Path) -> None:
     version = platform.commit(CSV + b"2026-01-04,1,ok\n", "named")
     objects = open_objects(f"file://{platform.home / 'objects'}")
     (tmp_path / "x.parquet").write_bytes(objects.get(version.objects[0].removeprefix("sha256:")))
@@ -46,7 +47,7 @@ def test_the_objects_are_parquet_named_by_their_digest(platform, tmp_path: Path)
     assert version.bytes == (tmp_path / "x.parquet").stat().st_size
 
 
-def test_the_same_bytes_and_options_are_the_same_version_however_often_they_come(platform) -> None:
+def test_the_same_bytes_and_options_are_the_same_version_however_often_they_come(platform: Any) -> None:
     content = CSV + b"2026-01-05,5,ok\n"
     first = platform.commit(content, "twice")
     again = platform.commit(content, "twice")
@@ -58,12 +59,12 @@ def test_the_same_bytes_and_options_are_the_same_version_however_often_they_come
     assert refusal.value.code == "data.version_elsewhere"
 
 
-def test_what_a_preview_chose_commits_to_what_it_showed(platform) -> None:
+def test_what_a_preview_chose_commits_to_what_it_showed(platform: Any) -> None:
     content = "zeit;wert\n2026-01-01 10:00;1,5\n2026-01-01 11:00;2,5\n".encode("utf-16")
     upload = platform.upload(content)
     preview = platform.stub().PreviewUpload(pb.PreviewUploadRequest(upload_id=upload))
     assert (preview.options.encoding, preview.options.delimiter, preview.options.decimal_comma) == ("utf-16", ";", True)
-    assert [[cell.text for cell in row.cells] for row in preview.rows][0] == ["2026-01-01T10:00:00Z", "1.5"]
+    assert [cell.text for cell in preview.rows[0].cells] == ["2026-01-01T10:00:00Z", "1.5"]
     assert preview.estimated_rows == 2
     request = pb.CommitUploadRequest(upload_id=upload, dataset="previewed", options=preview.options)
     version = platform.stub().CommitUpload(request).version
@@ -72,7 +73,7 @@ def test_what_a_preview_chose_commits_to_what_it_showed(platform) -> None:
     assert platform.stub().CommitUpload(inferred).version == version
 
 
-def test_versions_are_numbered_listed_newest_first_and_found_by_name(platform) -> None:
+def test_versions_are_numbered_listed_newest_first_and_found_by_name(platform: Any) -> None:
     stub = platform.stub()
     ids = [platform.commit(CSV + b"2026-02-0%d,1,ok\n" % day, "numbered").version_id for day in (1, 2, 3)]
     listed = stub.ListVersions(pb.ListVersionsRequest(dataset="numbered")).versions
@@ -89,7 +90,7 @@ def test_versions_are_numbered_listed_newest_first_and_found_by_name(platform) -
     assert "numbered" in names
 
 
-def test_a_version_in_use_is_not_deleted_and_its_number_never_comes_again(platform) -> None:
+def test_a_version_in_use_is_not_deleted_and_its_number_never_comes_again(platform: Any) -> None:
     console, training = platform.stub(), platform.stub("training", principal="")
     content = CSV + b"2026-03-01,1,ok\n"
     version = platform.commit(content, "held")

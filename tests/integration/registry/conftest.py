@@ -193,13 +193,13 @@ class Bench:
 
     def stop(self) -> None:
         """Stop what was started."""
+        self.http.clear()
         for channel in self._channels:
             channel.close()
         self._channels.clear()
         for part in reversed(self._parts):
             part.stop()
         self._parts.clear()
-        self.http.clear()
 
     def part(self, name: str) -> Any:
         """The part of this name."""

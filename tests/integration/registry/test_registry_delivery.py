@@ -58,7 +58,5 @@ def test_a_gateway_comes_from_the_root_to_a_model_that_answers(bench: Any, tmp_p
     delivery.fetch(manifest)
     verified = delivery.open_version(version.digest)
     assert verified.onnx == bench.models.good()
-    served = load_version(
-        json.loads(verified.manifest if isinstance(verified.manifest, bytes) else manifest), verified.onnx
-    )
+    served = load_version(verified.manifest, verified.onnx)
     assert [spec.name for spec in served.contract.outputs] == ["label", "probabilities"]

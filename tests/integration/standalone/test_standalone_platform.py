@@ -1,5 +1,6 @@
 """The real platform, all of it: it comes up, keeps to loopback, and goes without a trace however it is ended."""
 
+import ipaddress
 import json
 import os
 import signal
@@ -22,7 +23,6 @@ from onecode_standalone.proc import family, runs
 
 ONECODE = Path(sys.executable).parent / "onecode"
 LIMIT_S = 120.0
-LOOPBACK = ("127.0.0.1", "::1")
 NONSENSE = ("http.", "request.", "internal", "json.")
 """Codes by which a server says that it does not know such a call."""
 
@@ -41,7 +41,11 @@ class Platform:
 
     def ready(self) -> bool:
         assert self.popen.poll() is None, self.log.read_text()
-        return (self.home / "control.sock").exists() and bool(self.status()["ready"])
+        try:
+            return bool(self.status()["ready"])
+        except OnecodeError:
+            # The socket is not there yet, or it is still that of a supervisor that was killed.
+            return False
 
     def status(self) -> dict[str, Any]:
         return ask(self.home / "control.sock", "status")
@@ -110,8 +114,13 @@ def listeners_elsewhere(pids: set[int]) -> list[str]:
     for pid in pids:
         process = psutil.Process(pid)
         listening = [one for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN]
-        found += [f"{process.cmdline()} on {one.laddr}" for one in listening if one.laddr.ip not in LOOPBACK]
+        found += [f"{process.cmdline()} on {one.laddr}" for one in listening if not is_local(one.laddr.ip)]
     return found
+
+
+def is_local(address: str) -> bool:
+    """Return whether it is a loopback address, also one of IPv4 written as IPv6."""
+    return ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback
 
 
 def secrets_in_environments(home: Path, pids: set[int]) -> list[str]:

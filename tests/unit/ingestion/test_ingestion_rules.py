@@ -48,7 +48,19 @@ def test_an_option_that_cannot_be_meant_is_refused_by_name_and_value(
 
 
 def test_options_survive_their_document() -> None:
-    options = ReadOptions("csv", "utf-8", ";", True, False, (("a", ColumnType.TEXT),), "a", "t", "i", "drop", "missing")
+    options = ReadOptions(
+        format="csv",
+        encoding="utf-8",
+        delimiter=";",
+        header=True,
+        decimal_comma=False,
+        columns=(("a", ColumnType.TEXT),),
+        target="a",
+        time_column="t",
+        id_column="i",
+        ragged_rows="drop",
+        bad_cells="missing",
+    )
     assert ReadOptions.from_document(options.to_document()) == options
 
 
@@ -83,7 +95,9 @@ def test_occurrences_remember_the_first_five_lines_and_count_all() -> None:
     assert (seen.count, seen.rows, seen.example) == (10, [10, 11, 12, 13, 14], "example 10")
 
 
-@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a\\b", "C:x", "..", ".", "a\0b", "a\nb", "x" * 256, "\u202ea"])
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a\\b", "C:x", "..", ".", "a\0b", "a\nb", "x" * 256, "\u202ea"]
+)
 def test_a_file_name_is_never_a_path(name: str) -> None:
     with pytest.raises(InvalidError) as refusal:
         check_file_name(name)

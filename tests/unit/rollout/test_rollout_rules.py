@@ -199,10 +199,7 @@ def test_the_planner_gives_the_pinned_numbers() -> None:
 
 @pytest.mark.parametrize(("per_second", "pays"), [(0.0, True), (0.5, False), (100.0, True)])
 def test_a_plan_says_before_the_start_whether_traffic_can_pay(per_second: float, *, pays: bool) -> None:
-    found = estimate(
-        shares=(0.05, 0.5), alpha=0.05, beta=0.01, r0=1.1, r1=1.5, floor=0.0005, limit_s=14_400,
-        per_second=per_second, error_rate=0.005,
-    )  # fmt: skip
+    found = estimate((0.05, 0.5), Preset().params, 14_400, per_second, 0.005)
     assert found.traffic_can_pay is pays
     assert found.sentence.endswith(".")
     assert ("longer than the limit" in found.sentence) is (not pays)

@@ -160,7 +160,7 @@ def _check_versions(model: onnx.ModelProto) -> None:
     if model.ir_version not in IR_VERSIONS:
         text = f"IR version {model.ir_version} is not within {IR_VERSIONS.start}..{IR_VERSIONS.stop - 1}"
         raise RefusedError("model.unsupported", text, model.ir_version)
-    domains = [entry.domain for entry in model.opset_import]
+    domains = [_text(entry.domain) for entry in model.opset_import]
     if len(set(domains)) != len(domains):
         raise RefusedError("model.unsupported", "an operator set is imported twice", domains)
     for entry in model.opset_import:
@@ -176,7 +176,7 @@ def _check_nodes(model: onnx.ModelProto, places: Iterable[_Place], *, foreign: b
     seen = set()
     for place in places:
         for node in place.graph.node:
-            key = ("" if node.domain in _STANDARD else node.domain, node.op_type)
+            key = (_text("" if node.domain in _STANDARD else node.domain), _text(node.op_type))
             if key not in seen:
                 seen.add(key)
                 _check_operator(*key, opsets, foreign=foreign)
@@ -198,6 +198,13 @@ def _check_operator(domain: str, name: str, opsets: dict[str, int], *, foreign: 
         raise RefusedError("model.unsupported", text, full) from error
 
 
+def _text(value: str | bytes) -> str:
+    """Return a name; protobuf hands out what is not UTF-8 as bytes."""
+    if isinstance(value, bytes):
+        raise RefusedError("model.not_onnx", f"the file is damaged: {value[:80]!r} is not text", value[:80])
+    return value
+
+
 def _tensor(value: onnx.ValueInfoProto) -> dict[str, Any]:
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
@@ -209,7 +216,7 @@ def _tensor(value: onnx.ValueInfoProto) -> dict[str, Any]:
         text = f"{value.name[:80]!r} has element type {tensor.elem_type}, which cannot be served"
         raise RefusedError("model.unsupported", text, tensor.elem_type)
     shape = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
-    return {"name": value.name, "datatype": datatype, "shape": shape}
+    return {"name": _text(value.name), "datatype": datatype, "shape": shape}
 
 
 def confine(memory: int, cpu_s: int) -> None:

@@ -1,12 +1,11 @@
 """Take files into the object store, checked against their digest before they get their name."""
 
+import asyncio
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import IO
-
-import anyio.to_thread
 
 from onecode_common.errors import ExhaustedError, InvalidError, NotFoundError
 from onecode_common.files import storage_error
@@ -53,7 +52,7 @@ class Intake:
                     message = f"the bytes have digest {found}, announced was {digits}: send them again"
                     params = {"expected": digits, "found": found}
                     raise InvalidError(message, code="object.digest_mismatch", params=params)
-                return await anyio.to_thread.run_sync(self._store, digits, Path(file.name))
+                return await asyncio.to_thread(self._store, digits, Path(file.name))
         except OSError as error:
             raise storage_error(error, self._folder) from error
 

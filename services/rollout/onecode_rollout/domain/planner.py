@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from onecode_rollout.domain.evidence import BELOW_PARTS, log_mean_exp
+from onecode_rollout.domain.verdict import Params
 
 _DOUBLING = 2.0
 _MINUTE_S = 60
@@ -63,54 +64,43 @@ def clean_requests_needed(limit: float, level: float) -> int:
 
 
 def estimate(
-    *,
-    shares: tuple[float, ...],
-    alpha: float,
-    beta: float,
-    r0: float,
-    r1: float,
-    floor: float,
-    limit_s: float,
-    per_second: float,
-    error_rate: float,
+    shares: tuple[float, ...], params: Params, limit_s: float, per_second: float, error_rate: float
 ) -> Estimate:
     """Return what a plan needs at this traffic.
 
     Args:
         shares: Shares of the candidate below 1, ascending; empty for a first release.
-        alpha: Level of rolling back.
-        beta: Level of promoting, of both ways together.
-        r0: Tolerated ratio.
-        r1: Ratio that promotion refutes.
-        floor: Rate that promotion without errors refutes.
+        params: Levels and ratios; the floor is set.
         limit_s: Longest time to look.
         per_second: Requests a second to all targets; 0 = unknown.
         error_rate: Of the stable version; 0 = no errors seen.
     """
     if not shares:
         return Estimate("First release: the golden set and the probation on each member decide, no traffic is needed.")
-    clean = clean_requests_needed(floor, beta / 2) / shares[-1]
-    if error_rate <= 0:
-        catch, promote = 0.0, clean
-    else:
-        catch = requests_needed(alpha, error_rate, shares[0], _DOUBLING, r0)
-        promote = min(requests_needed(beta / 2, error_rate, shares[-1], 1.0, r1), clean if error_rate < floor else 1e18)
+    floor, level = params.floor or 0.0, math.exp(-params.promote_at)
+    clean = clean_requests_needed(floor, level) / shares[-1] if floor else math.inf
+    catch, promote = 0.0, clean
+    if error_rate > 0:
+        catch = requests_needed(params.alpha, error_rate, shares[0], _DOUBLING, params.r0)
+        compared = requests_needed(level, error_rate, shares[-1], 1.0, params.r1)
+        promote = min(compared, clean) if error_rate < floor else compared
     if per_second <= 0:
         text = f"The traffic is not known yet; promotion needs about {promote:,.0f} requests in all."
         return Estimate(text, catch, promote)
-    seconds = max(catch, promote) / per_second
-    pays = seconds <= limit_s
-    text = (
-        f"At {per_second:,.1f} requests/s, proving the candidate good enough takes about {span(promote / per_second)}"
-    )
-    if catch:
-        text += f" and finding doubled errors about {span(catch / per_second)}"
+    pays = max(catch, promote) / per_second <= limit_s
+    text = _sentence(catch, promote, per_second)
     if not pays:
         text += (
             f"; that is longer than the limit of {span(limit_s)}: take a larger first share, a longer limit,"
             " a wider r1 or a higher floor"
         )
-    return Estimate(text + ".", catch, promote, pays)
+    return Estimate(f"{text}.", catch, promote, pays)
+
+
+def _sentence(catch: float, promote: float, per_second: float) -> str:
+    took = span(promote / per_second)
+    text = f"At {per_second:,.1f} requests/s, proving the candidate good enough takes about {took}"
+    return f"{text} and finding doubled errors about {span(catch / per_second)}" if catch else text
 
 
 def span(seconds: float) -> str:

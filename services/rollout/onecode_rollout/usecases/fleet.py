@@ -112,22 +112,15 @@ class FleetUse:
                 rows.fleet.save_gateway(accepted)
                 rows.audit(by, "gateway.accept", name)
                 return Invitation(self._gateway_view(rows, accepted), "", 0.0, root_sha256)
-            token, identifier = make_token(self._ports.random_bytes)
-            expires = self._now() + TOKEN_LIFE_S
-            invited = Gateway(
-                name,
-                segment,
-                "pending",
-                accept,
-                self._now(),
-                by,
-                token_id=identifier,
-                token_hash=token_hash(token),
-                token_expires=expires,
-            )
-            rows.fleet.save_gateway(invited)
-            rows.audit(by, "gateway.invite", name)
-            return Invitation(self._gateway_view(rows, invited), token, expires, root_sha256)
+            return self._invite(rows, Gateway(name, segment, "pending", accept, self._now(), by), root_sha256)
+
+    def _invite(self, rows: Rows, blank: Gateway, root_sha256: str) -> Invitation:
+        token, identifier = make_token(self._ports.random_bytes)
+        expires = self._now() + TOKEN_LIFE_S
+        invited = replace(blank, token_id=identifier, token_hash=token_hash(token), token_expires=expires)
+        rows.fleet.save_gateway(invited)
+        rows.audit(blank.created_by, "gateway.invite", blank.gateway_id)
+        return Invitation(self._gateway_view(rows, invited), token, expires, root_sha256)
 
     def gateways(self, segment: str) -> Sequence[GatewayView]:
         """Return all, or those of a segment; the cloud's server comes first, as one of them."""

@@ -47,17 +47,7 @@ def estimated(plan: Plan, seen: Traffic, *, first_release: bool) -> Estimate:
     """Return what the plan will need at this traffic."""
     preset = plan.preset
     shares = () if first_release else tuple(share_of(step.share) for step in plan.canary_steps)
-    return estimate(
-        shares=shares,
-        alpha=preset.alpha,
-        beta=preset.beta,
-        r0=preset.r0,
-        r1=preset.r1,
-        floor=preset.floor,
-        limit_s=preset.limit_s,
-        per_second=seen.per_second,
-        error_rate=seen.error_rate,
-    )
+    return estimate(shares, preset.params, preset.limit_s, seen.per_second, seen.error_rate)
 
 
 def check_versions(plan: Plan, stable: Version | None, candidate: Version) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from typing import NamedTuple
 
 from onecode_rollout.domain import chart
 from onecode_rollout.domain.assignment import BUCKETS, exact_width
@@ -18,6 +19,15 @@ from onecode_rollout.usecases.policies import Policies, Wanted
 from onecode_rollout.usecases.situations import members
 
 BY_RULE = "rule"
+
+
+class _Occasion(NamedTuple):
+    """Who decided, why, and on what."""
+
+    by: str
+    note: str
+    situation: Situation | None
+    weighed: tuple[Question, Answer] | None
 
 
 class Transitions:
@@ -43,27 +53,24 @@ class Transitions:
 
         Args:
             rows: The open transaction.
-            rollout: Before; changes that belong to the move (overrides, approvals) are in it already.
+            rollout: Before; overrides and approvals that belong to the move are in it already.
             move: What happens.
             by: ``rule`` or a principal.
             note: What a person gave as reason.
-            situation: What the decision looked at, if it looked.
-            weighed: Question and answer, for the record.
+            situation: What the decision looked at.
+            weighed: Question and answer.
 
         Raises:
             PreconditionError: The state does not allow it.
-            ConflictError: Somebody was faster; nothing was changed.
         """
         state = following(rollout.state, move.event)
-        now = self._ports.clock.now().timestamp()
-        after = self._next(rows, rollout, move, state, now)
-        after = self._publish(rows, after)
+        after = self._publish(rows, self._next(rows, rollout, move, state, self._ports.clock.now().timestamp()))
         if state not in HOLDS_SLOT and rollout.state in HOLDS_SLOT:
             rows.rollouts.release_slots(rollout.rollout_id)
         if state in TERMINAL:
             after = replace(after, frozen=_frozen(rows, after))
         saved = rows.rollouts.save(after)
-        self._record(rows, rollout, saved, move, by, note, situation, weighed)
+        self._record(rows, rollout, saved, move, _Occasion(by, note, situation, weighed))
         rows.tell_rollout(saved, move.sentence)
         if by != BY_RULE:
             rows.audit(by, f"rollout.{move.kind}", rollout.rollout_id, note or move.sentence)
@@ -116,62 +123,54 @@ class Transitions:
             marks[segment] = Mark(first, policy.generation, revision)
         return replace(rollout, marks=marks)
 
-    def _record(
-        self,
-        rows: Rows,
-        before: Rollout,
-        after: Rollout,
-        move: Move,
-        by: str,
-        note: str,
-        situation: Situation | None,
-        weighed: tuple[Question, Answer] | None,
-    ) -> None:
+    def _record(self, rows: Rows, before: Rollout, after: Rollout, move: Move, occasion: _Occasion) -> None:
         known = rows.rollouts.decisions(after.rollout_id)
-        previous = digest(known[-1].record) if known else GENESIS
-        asked, answered = weighed if weighed is not None else (None, None)
-        signed = {one.segment: one for one in rows.policies.stored() if one.segment in after.plan.segments}
-        counts = situation.counts if situation is not None else None
-        facts: dict[str, object] = {
-            "rollout": after.rollout_id,
-            "number": len(known) + 1,
-            "time": after.changed,
-            "kind": move.kind,
-            "event": move.event,
-            "from": before.state,
-            "to": after.state,
-            "reason": after.reason,
-            "rule": move.rule,
-            "by": by,
-            "note": note,
-            "sentence": move.sentence,
-            "candidate": after.plan.candidate,
-            "stable": after.stable,
-            "step": after.step,
-            "width": after.step_start.width,
-            "overrides": asdict(after.overrides),
-            "policies": {name: {"generation": one.generation, "sha256": one.sha256} for name, one in signed.items()},
-            "failed": [list(pair) for pair in counts.failed] if counts is not None else [],
-            "previous": previous,
-        }
-        content = record(facts, asked, answered)
+        number, previous = len(known) + 1, digest(known[-1].record) if known else GENESIS
+        facts = _facts(rows, before, after, move, occasion)
+        asked, answered = occasion.weighed or (None, None)
+        content = record({**facts, "number": number, "previous": previous}, asked, answered)
         rows.rollouts.add_decision(
             Decision(
-                after.rollout_id,
-                len(known) + 1,
-                after.changed,
-                move.kind,
-                before.state,
-                after.state,
-                move.rule,
-                by,
-                move.sentence,
-                after.generation,
-                content.decode(),
-                self._ports.sign_record(content),
-                previous,
+                rollout_id=after.rollout_id,
+                number=number,
+                time=after.changed,
+                kind=move.kind,
+                from_state=before.state,
+                to_state=after.state,
+                rule=move.rule,
+                by=occasion.by,
+                sentence=move.sentence,
+                generation=after.generation,
+                record=content.decode(),
+                signature=self._ports.sign_record(content),
+                previous=previous,
             )
         )
+
+
+def _facts(rows: Rows, before: Rollout, after: Rollout, move: Move, occasion: _Occasion) -> dict[str, object]:
+    signed = [one for one in rows.policies.stored() if one.segment in after.plan.segments]
+    failed = occasion.situation.counts.failed if occasion.situation is not None else ()
+    return {
+        "rollout": after.rollout_id,
+        "time": after.changed,
+        "kind": move.kind,
+        "event": move.event,
+        "from": before.state,
+        "to": after.state,
+        "reason": after.reason,
+        "rule": move.rule,
+        "by": occasion.by,
+        "note": occasion.note,
+        "sentence": move.sentence,
+        "candidate": after.plan.candidate,
+        "stable": after.stable,
+        "step": after.step,
+        "width": after.step_start.width,
+        "overrides": asdict(after.overrides),
+        "policies": {one.segment: {"generation": one.generation, "sha256": one.sha256} for one in signed},
+        "failed": [list(pair) for pair in failed],
+    }
 
 
 def _frozen(rows: Rows, rollout: Rollout) -> str:

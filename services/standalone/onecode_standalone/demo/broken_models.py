@@ -3,7 +3,6 @@
 Both are honest ONNX files made from a good one, as a careless hand in a real plant would make them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,13 +24,14 @@ class SilentFault:
         content: The ONNX file.
         share: Share of the held-out readings it fails on, 0..1.
         sensor: Index of the sensor that it cannot take.
-        limit: It fails on readings above this.
+        above, below: It fails on readings between these two.
     """
 
     content: bytes
     share: float
     sensor: int
-    limit: float
+    above: float
+    below: float
 
 
 def swap_scores(content: bytes) -> bytes:
@@ -47,36 +47,40 @@ def swap_scores(content: bytes) -> bytes:
 def fail_on_rare_readings(
     content: bytes, readings: NDArray[np.float32], golden: NDArray[np.float32], probes: NDArray[np.float32]
 ) -> SilentFault:
-    """Return the model with a division that goes wrong above a sensor's usual range.
+    """Return the model with a division that goes wrong in a part of one sensor's range.
 
-    The limit is chosen so that about 3 % of the readings fail and none of the golden rows does: exactly the
+    The part is chosen so that about 3 % of the readings fail and none of the golden rows does: exactly the
     fault that no test before the release can see.
 
     Raises:
         ValueError: No sensor of these readings allows that.
     """
-    sensor, limit = _rare(readings, [golden, probes])
+    sensor, above, below = _rare(readings, np.concatenate([golden, probes]))
     model = onnx.load_from_string(content)
     inner = _rename_output(model, SCORES)
     constants: dict[str, NDArray[np.int64] | NDArray[np.float32]] = {
         "demo_sensor": np.array([sensor], np.int64),
-        "demo_limit": np.array([limit], np.float32),
+        "demo_above": np.array([above], np.float32),
+        "demo_below": np.array([below], np.float32),
         "demo_zero": np.array([0.0], np.float32),
     }
     model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    # 0 / 0 above the limit, 0 / 1 below: added to the scores it is NaN or nothing.
+    # 0 / 0 inside the part, 0 / 1 outside: added to the scores it is NaN or nothing.
     model.graph.node.extend(
         [
             helper.make_node("Gather", [INPUT, "demo_sensor"], ["demo_reading"], axis=1),
-            helper.make_node("LessOrEqual", ["demo_reading", "demo_limit"], ["demo_usual"]),
-            helper.make_node("Cast", ["demo_usual"], ["demo_divisor"], to=TensorProto.FLOAT),
+            helper.make_node("Greater", ["demo_reading", "demo_above"], ["demo_is_above"]),
+            helper.make_node("Less", ["demo_reading", "demo_below"], ["demo_is_below"]),
+            helper.make_node("And", ["demo_is_above", "demo_is_below"], ["demo_inside"]),
+            helper.make_node("Not", ["demo_inside"], ["demo_outside"]),
+            helper.make_node("Cast", ["demo_outside"], ["demo_divisor"], to=TensorProto.FLOAT),
             helper.make_node("Div", ["demo_zero", "demo_divisor"], ["demo_fault"]),
             helper.make_node("Add", [inner, "demo_fault"], [SCORES]),
         ]
     )
     fault = bytes(model.SerializeToString())
     failing = ~np.isfinite(scores_of(fault, readings)).all(axis=1)
-    return SilentFault(fault, float(failing.mean()), sensor, limit)
+    return SilentFault(fault, float(failing.mean()), sensor, above, below)
 
 
 def scores_of(content: bytes, readings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -88,21 +92,21 @@ def scores_of(content: bytes, readings: NDArray[np.float32]) -> NDArray[np.float
     return np.concatenate(rows)
 
 
-def _rare(readings: NDArray[np.float32], spared: Sequence[NDArray[np.float32]]) -> tuple[int, float]:
-    best: tuple[float, int, float] | None = None
+def _rare(readings: NDArray[np.float32], spared: NDArray[np.float32]) -> tuple[int, float, float]:
+    """Return the sensor and the gap between spared values that holds closest to 3 % of the readings."""
+    best: tuple[float, int, float, float] | None = None
     for sensor in range(readings.shape[1]):
-        column = readings[:, sensor]
-        # Nothing before the release may show the fault: stay above what golden rows and probes read.
-        lowest = max(float(rows[:, sensor].max()) for rows in spared)
-        for limit in np.unique(np.quantile(column, [0.9, 0.93, 0.95, 0.96, 0.97, 0.975, 0.98, 0.99])):
-            threshold = max(float(limit), lowest)
-            distance = abs(float((column > threshold).mean()) - _WANTED_SHARE)
-            if best is None or distance < best[0]:
-                best = (distance, sensor, threshold)
-    if best is None or best[0] > _WANTED_SHARE * 0.8:
-        message = "no sensor has about 3 % of its readings above all golden rows"
+        column = np.sort(readings[:, sensor])
+        edges = np.concatenate([[-np.inf], np.unique(spared[:, sensor]), [np.inf]]).astype(np.float32)
+        inside = np.searchsorted(column, edges[1:], "left") - np.searchsorted(column, edges[:-1], "right")
+        distances = np.abs(inside / len(column) - _WANTED_SHARE)
+        gap = int(distances.argmin())
+        if best is None or distances[gap] < best[0]:
+            best = (float(distances[gap]), sensor, float(edges[gap]), float(edges[gap + 1]))
+    if best is None or best[0] > _WANTED_SHARE * 0.7:
+        message = "no sensor has about 3 % of its readings in a gap between the golden rows"
         raise ValueError(message)
-    return best[1], best[2]
+    return best[1:]
 
 
 def _rename_output(model: onnx.ModelProto, name: str) -> str:

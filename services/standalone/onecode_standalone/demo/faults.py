@@ -58,7 +58,9 @@ def silent_fault(story: Story, chapter: Chapter) -> None:
         f"{tally.refused.total()} of {tally.requests:,} requests, {errors} bad events of {requests} canary requests",
     )
     claim_served(story, chapter, "v2")
-    chapter.facts["fault"] = f"sensor {fault.sensor + 1} above {fault.limit:g}: {fault.share:.1%} of the readings"
+    chapter.facts["fault"] = (
+        f"sensor {fault.sensor + 1} between {fault.above:g} and {fault.below:g}: {fault.share:.1%} of the readings"
+    )
     chapter.facts["found after"] = f"{requests} canary requests, {errors} of them bad"
     chapter.facts["why"] = rollout.get("sentence", "")
 

@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from onecode_common.errors import ConflictError, storage_error
-from onecode_common.files import write_file
+from onecode_common.errors import ConflictError
+from onecode_common.files import storage_error, write_file
 from onecode_training.domain.job import JOB_FILE, LOCK_FILE, RAY_NOTE, Job, spool_file
 
 _MARK = "ONECODE_RUN_FOLDER"

@@ -28,7 +28,7 @@ def finalise_onnx(model: onnx.ModelProto) -> bytes:
     final.producer_name, final.producer_version, final.domain, final.model_version = _PRODUCER, "", "", 0
     final.doc_string = ""
     del final.metadata_props[:]
-    _check_opsets(final)
+    _state_opsets(final)
     _strip(final.graph)
     for value in (*final.graph.input, *final.graph.output):
         _free_batch(value)
@@ -38,17 +38,23 @@ def finalise_onnx(model: onnx.ModelProto) -> bytes:
     return content
 
 
-def _check_opsets(model: onnx.ModelProto) -> None:
+def _state_opsets(model: onnx.ModelProto) -> None:
+    """Import each set of operators once: converters name some of them twice."""
     if model.functions:
         message = "the graph has functions of its own, which small runtimes do not read"
         raise InvalidError(message, code="model.opset")
+    newest: dict[str, int] = {}
     for opset in model.opset_import:
         domain = "" if opset.domain == "ai.onnx" else opset.domain
-        if opset.version > _ALLOWED.get(domain, 0):
-            message = (
-                f"operators {opset.domain or 'ai.onnx'} {opset.version}: {_ALLOWED.get(domain, 'none')} can be served"
-            )
-            raise InvalidError(message, code="model.opset", params={"domain": opset.domain, "version": opset.version})
+        newest[domain] = max(newest.get(domain, 0), opset.version)
+    for domain, number in newest.items():
+        if number > _ALLOWED.get(domain, 0):
+            most = _ALLOWED.get(domain, "none")
+            message = f"operators {domain or 'ai.onnx'} {number}: {most} can be served"
+            raise InvalidError(message, code="model.opset", params={"domain": domain, "version": number})
+    del model.opset_import[:]
+    for domain, number in sorted(newest.items()):
+        model.opset_import.add(domain=domain, version=number)
 
 
 def _strip(graph: onnx.GraphProto) -> None:

@@ -16,6 +16,9 @@ from onecode_training.domain.recipe import CLASSIFICATION, Recipe
 from onecode_training.domain.table import BOOLEAN, FLOAT, INTEGER, Dataset, Features
 from onecode_training.domain.tabledata import MOST_CATEGORIES, TableData
 
+LARGEST = 1e30
+"""Sums of larger numbers leave float32, and with them every mean and median."""
+
 _LARGEST_INTEGER = 1 << 53
 
 
@@ -72,16 +75,16 @@ def _numbers(table: pa.Table, features: Features, recipe: Recipe, notes: list[st
         for place, name in enumerate(features.numbers):
             column = table[name].cast(pa.float64() if not pa.types.is_boolean(table[name].type) else pa.uint8())
             numbers[:, place] = column.cast(pa.float64()).to_numpy()
-    infinite = np.isinf(numbers)
+    infinite = np.abs(numbers) > LARGEST
     if infinite.any():
         place = int(infinite.any(axis=0).argmax())
         name, count = features.numbers[place], int(infinite[:, place].sum())
         if recipe.missing.infinities == "refuse":
-            message = f"column {name!r} has {count} numbers that are infinite or beyond 3.4e38"
+            message = f"column {name!r} has {count} numbers that are infinite or beyond {LARGEST:g}"
             hint = "correct the data, or set missing.infinities to missing"
             raise InvalidError(message, code="data.infinite", hint=hint, params={"column": name, "count": count})
         numbers[infinite] = np.nan
-        notes.append(f"{int(infinite.sum())} infinite numbers count as missing")
+        notes.append(f"{int(infinite.sum())} numbers that are infinite or beyond {LARGEST:g} count as missing")
     return numbers
 
 
@@ -105,8 +108,8 @@ def _target(column: Any, features: Features, recipe: Recipe) -> tuple[NDArray[An
     name, kind = features.target, features.target_type
     if recipe.task != CLASSIFICATION:
         values = column.cast(pa.float64()).to_numpy()
-        if not np.isfinite(values).all() or np.abs(values).max() > np.finfo(np.float32).max:
-            message = f"target {name!r} has numbers that are not finite"
+        if not (np.abs(values) <= LARGEST).all():
+            message = f"target {name!r} has numbers that are infinite or beyond {LARGEST:g}"
             raise InvalidError(message, code="data.infinite", params={"column": name})
         return values.astype(np.float32), ()
     if kind in (INTEGER, BOOLEAN, FLOAT):

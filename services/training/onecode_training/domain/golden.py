@@ -5,7 +5,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 ATOL, RTOL = 1e-4, 1e-3
@@ -21,7 +20,13 @@ def golden_file(questions: Sequence[Feeds], answers: Sequence[Feeds]) -> bytes:
         questions: Inputs by name, one row each.
         answers: What the file itself answered.
     """
-    header = {"format": _FORMAT, "rows": len(questions), "atol": ATOL, "rtol": RTOL, "allowed_mismatch": 0}
+    header: dict[str, Any] = {
+        "format": _FORMAT,
+        "rows": len(questions),
+        "atol": ATOL,
+        "rtol": RTOL,
+        "allowed_mismatch": 0,
+    }
     lines = [header]
     for question, answer in zip(questions, answers, strict=True):
         lines.append({"inputs": _tensors(question), "outputs": _tensors(answer)})

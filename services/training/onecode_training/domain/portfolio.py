@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from onecode_common.canonical import canonical
@@ -77,7 +78,7 @@ def _net(
     widths: tuple[int, ...], decay: float, inputs: int, outputs: int, budget: Budget
 ) -> tuple[str, dict[str, Any], str]:
     layers = (inputs, *widths, outputs)
-    size = _BYTES_PER_WEIGHT * sum((a + 1) * b for a, b in zip(layers, layers[1:], strict=False))
+    size = _BYTES_PER_WEIGHT * sum((a + 1) * b for a, b in pairwise(layers))
     parameters: dict[str, Any] = {"widths": list(widths), "decay": decay}
     if budget.max_bytes is not None and size > budget.max_bytes:
         return "mlp", parameters, f"its weights alone take {size} bytes, {budget.max_bytes} are allowed"

@@ -1,7 +1,5 @@
 """Choose the rows that a file must prove itself on: held-out ones for the golden set, extreme ones for parity."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,14 +38,16 @@ def edge_rows(
 ) -> tuple[NDArray[np.float32], NDArray[np.object_]]:
     """Return rows that nobody measured: all missing, ten times each extreme, categories never seen, empty, Chinese."""
     columns, words = numbers.shape[1], texts.shape[1]
-    usual = np.nan_to_num(np.nanmedian(numbers, axis=0)) if columns else np.zeros(0)
+    usual = np.zeros(columns, np.float32)
+    if columns:
+        usual[:] = np.nan_to_num(np.nanpercentile(numbers, 50, axis=0, method="nearest"))
     usual_texts = texts[0] if words else np.zeros(0, object)
     rows: list[tuple[NDArray[np.float32], NDArray[np.object_]]] = []
 
-    def add(number_row: Sequence[float] | NDArray[np.float32], text_row: Sequence[str] | NDArray[np.object_]) -> None:
-        rows.append((np.array(number_row, np.float32), np.array(text_row, object)))
+    def add(number_row: NDArray[np.float32], text_row: NDArray[np.object_]) -> None:
+        rows.append((number_row, text_row))
 
-    add([np.nan] * columns, [""] * words)
+    add(np.full(columns, np.nan, np.float32), np.full(words, "", object))
     add(usual, usual_texts)
     largest = float(np.finfo(np.float32).max)
     for column in range(min(columns, _MOST_EDGE_COLUMNS)):

@@ -151,14 +151,16 @@ def asked_to_stop(run: Run) -> Run:
     """Return the run after somebody asked to stop it; asking again changes nothing.
 
     Raises:
-        PreconditionError: It has ended.
+        PreconditionError: It has ended, or only its registration is left.
     """
     if run.state in (STOPPING, STOPPED):
         return run
     if not run.open:
         message = f"run {run.run_id} has ended: it is {run.state}"
         raise PreconditionError(message, code="run.ended", params={"state": run.state})
-    # Without a driver there is nothing to wait for, but one place alone ends runs.
+    if run.outcome:
+        message = f"run {run.run_id} is done and being registered: it cannot be stopped any more"
+        raise PreconditionError(message, code="run.registering", params={"state": run.state})
     return replace(run, state=STOPPING)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from onecode_training.domain.run import INTERRUPTED, OPEN, QUEUED, Run, Trial
+from onecode_training.domain.run import INTERRUPTED, OPEN, Run, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,13 @@ def of_trial(run: Run, trial: Trial, curves: Mapping[str, tuple[float, ...]] | N
 
 def closing(run: Run) -> Entry:
     """Return the last batch: how it ended."""
-    state = "running" if run.state in OPEN - {QUEUED} else run.state
     tags = {"onecode.error_code": run.error_code} if run.error_code else {}
     if run.winner and run.state not in OPEN | {INTERRUPTED}:
         tags["onecode.winner"] = str(run.winner)
     if run.model_digest:
         tags |= {"onecode.model_digest": run.model_digest, "onecode.model_release": str(run.model_release)}
     metrics = tuple((f"test/{name}", float(value), 0) for name, value in sorted(run.test_metrics.items()))
-    return Entry(state, tags=tags, metrics=metrics)
+    return Entry(run.state, tags=tags, metrics=metrics)
 
 
 def _flat(prefix: str, document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

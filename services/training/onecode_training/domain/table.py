@@ -1,6 +1,6 @@
 """Decide which columns of a data set a model sees, and refuse what cannot be trained on before anything starts."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from onecode_training.domain.recipe import REGRESSION, Problem, Recipe
@@ -64,34 +64,42 @@ def problems_with(recipe: Recipe, dataset: Dataset) -> list[Problem]:
 
 def _problems(recipe: Recipe, dataset: Dataset) -> Iterator[Problem]:
     types = {column.name: column.type for column in dataset.columns}
-    target = recipe.target or dataset.target
-    if not target:
-        yield Problem("target", "name the column to predict: the data set states none")
-    elif target not in types:
-        yield Problem("target", f"there is no column {target[:80]!r}: {_some(types)}", target[:80])
-    elif types[target] == TIMESTAMP or (recipe.task == REGRESSION and types[target] not in (FLOAT, INTEGER)):
-        yield Problem(
-            "target", f"{target[:80]!r} is a {types[target]} column, which {recipe.task} cannot predict", target
-        )
-    group = recipe.split.group
-    if group and group not in types:
-        yield Problem("split.group", f"there is no column {group[:80]!r}: {_some(types)}", group[:80])
-    elif group and group == target:
-        yield Problem("split.group", "the target cannot be the group", group[:80])
-    elif recipe.split.kind == "grouped" and not group and not dataset.id_column:
-        yield Problem("split.group", "name the column to group by: the data set has no id column")
+    yield from _target_problems(recipe, dataset, types)
+    yield from _group_problems(recipe, dataset, types)
     for kind in ("include", "exclude"):
         for at, name in enumerate(getattr(recipe.columns, kind)):
             if name not in types:
-                path = f"columns.{kind}.{at}"
-                yield Problem(path, f"there is no column {name[:80]!r}: {_some(types)}", name[:80])
-    if target in types and target in recipe.columns.include:
+                yield Problem(f"columns.{kind}.{at}", _no_column(name, types), name[:80])
+
+
+def _target_problems(recipe: Recipe, dataset: Dataset, types: Mapping[str, str]) -> Iterator[Problem]:
+    target = recipe.target or dataset.target
+    if not target:
+        yield Problem("target", "name the column to predict: the data set states none")
+        return
+    if target not in types:
+        yield Problem("target", _no_column(target, types), target[:80])
+        return
+    kind = types[target]
+    if kind == TIMESTAMP or (recipe.task == REGRESSION and kind not in (FLOAT, INTEGER)):
+        yield Problem("target", f"{target[:80]!r} is a {kind} column, which {recipe.task} cannot predict", target[:80])
+    if target in recipe.columns.include:
         yield Problem("columns.include", "the target cannot be a feature", target[:80])
-    elif target in types:
-        chosen = choose_features(recipe, dataset)
-        count = len(chosen.numbers) + len(chosen.texts)
-        if not 1 <= count <= MOST_COLUMNS:
-            yield Problem("columns", f"{count} columns are left to learn from: 1 to {MOST_COLUMNS} work", str(count))
+        return
+    chosen = choose_features(recipe, dataset)
+    count = len(chosen.numbers) + len(chosen.texts)
+    if not 1 <= count <= MOST_COLUMNS:
+        yield Problem("columns", f"{count} columns are left to learn from: 1 to {MOST_COLUMNS} work", str(count))
+
+
+def _group_problems(recipe: Recipe, dataset: Dataset, types: Mapping[str, str]) -> Iterator[Problem]:
+    group = recipe.split.group
+    if group and group not in types:
+        yield Problem("split.group", _no_column(group, types), group[:80])
+    elif group and group == (recipe.target or dataset.target):
+        yield Problem("split.group", "the target cannot be the group", group[:80])
+    elif recipe.split.kind == "grouped" and not group and not dataset.id_column:
+        yield Problem("split.group", "name the column to group by: the data set has no id column")
 
 
 def choose_features(recipe: Recipe, dataset: Dataset) -> Features:
@@ -102,7 +110,9 @@ def choose_features(recipe: Recipe, dataset: Dataset) -> Features:
     left_out = {dataset.time_column: "the time column", dataset.id_column: "the id column", group: "the group column"}
     left_out |= dict.fromkeys(recipe.columns.exclude, "excluded by the recipe")
     left_out.pop("", None)
-    numbers, texts, reasons = [], [], {}
+    numbers: list[str] = []
+    texts: list[str] = []
+    reasons: dict[str, str] = {}
     for column in dataset.columns:
         reason = "" if column.name in recipe.columns.include else left_out.get(column.name, "")
         if column.type == TIMESTAMP:
@@ -127,6 +137,6 @@ def choose_features(recipe: Recipe, dataset: Dataset) -> Features:
     )
 
 
-def _some(names: Sequence[str] | Mapping[str, str]) -> str:
-    listed = [repr(name[:40]) for name in list(names)[:8]]
-    return f"it has {', '.join(listed)}{' …' if len(names) > len(listed) else ''}"
+def _no_column(name: str, types: Mapping[str, str]) -> str:
+    listed = [repr(known[:40]) for known in list(types)[:8]]
+    return f"there is no column {name[:80]!r}: it has {', '.join(listed)}{' …' if len(types) > len(listed) else ''}"

@@ -41,7 +41,7 @@ def main(folder: Path) -> int:
         logging.shutdown()
         # Ray's orderly end takes seconds; the service ends what is left of the session.
         os._exit(0)
-    except Exception as error:  # The outermost frame: the run must say how it ended.
+    except Exception as error:  # noqa: BLE001 - the outermost frame: the run must say how it ended.
         _log.exception("the run failed")
         spool.broken("run.internal", f"the driver failed: {type(error).__name__}: {str(error)[:300]}")
         return 1

@@ -104,7 +104,7 @@ class Attempts:
                 ray_cpus=where.ray_cpus,
             )
             driver = self._ports.drivers.start(job)
-        except UnavailableError as error:
+        except (UnavailableError, ConflictError) as error:
             _log.info("run %s waits: %s", run.run_id, error)
             return False
         except OnecodeError as error:
