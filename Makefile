@@ -16,7 +16,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two workers; a file stays on one of them, so that what a module starts is started once.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
-.PHONY: help setup demo test up lint format proto bench clean
+.PHONY: help setup demo test up lint format docs proto bench clean
 
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -42,6 +42,9 @@ lint: $(STAMP) ## Check format, style, types, arrows and generated code
 format: $(STAMP) ## Format the code, and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP) ## Make the reference pages from the programs
+	$(BIN)/python docs/generate.py
 
 proto: $(STAMP) ## Make the Python code of every contract
 	$(BIN)/python proto/generate.py

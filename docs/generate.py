@@ -12,11 +12,18 @@ from typing import Any
 
 import click
 import typer.main
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from onecode_client.cli.main import build
+from onecode_client.cli.main import application
 from onecode_common.settings import ServiceSettings
+from onecode_console.api.composed import install_audit, install_composed
+from onecode_console.api.events import install_events
+from onecode_console.api.openapi import install_openapi
+from onecode_console.api.passthrough import install_objects, install_predict, install_uploads
+from onecode_console.api.relay import install_calls
 
 REFERENCE = Path(__file__).resolve().parent / "reference"
 SERVICES = ("ingestion", "training", "registry", "rollout", "inference", "console", "edge")
@@ -28,8 +35,8 @@ def settings_page() -> str:
     lines = [
         "# Settings",
         "",
-        "Every setting is an environment variable of one process. An unknown name under a process's own prefix stops its",
-        "start. Secrets are paths to files. `onecode up` sets all of them; on Kubernetes the chart does.",
+        "Every setting is an environment variable of one process. An unknown name under a process's own prefix stops",
+        "its start. Secrets are paths to files. `onecode up` sets all of them.",
     ]
     for service in SERVICES:
         settings = _settings_class(service)
@@ -42,15 +49,13 @@ def settings_page() -> str:
 
 def rest_page() -> str:
     """Return the page of all REST routes."""
-    from onecode_console.openapi import document  # noqa: PLC0415 - builds the application
-
-    paths: dict[str, Any] = document()["paths"]
+    paths: dict[str, Any] = get_openapi(title="OneCode", version="1", routes=_rest().routes)["paths"]
     lines = [
         "# REST",
         "",
-        "The console answers `/api/v1` with JSON. Send `Authorization: Bearer <token>`; `onecode up` writes a token to",
-        "`api-token` in its home. Errors are problem documents (RFC 9457) with a stable `code`. The OpenAPI 3.1 document is",
-        "at `/api/v1/openapi.json`.",
+        "The console answers `/api/v1` with JSON. Send `Authorization: Bearer <token>`; `onecode up` writes a token",
+        "to `api-token` in its home. Errors are problem documents (RFC 9457) with a stable `code`. The OpenAPI 3.1",
+        "document, with all bodies, is at `/api/v1/openapi.json`.",
         "",
         "| verb | path | does |",
         "| --- | --- | --- |",
@@ -58,7 +63,7 @@ def rest_page() -> str:
     for path, verbs in sorted(paths.items()):
         for verb in VERBS:
             if verb in verbs:
-                about = verbs[verb].get("description") or verbs[verb].get("summary") or ""
+                about = verbs[verb].get("summary") or verbs[verb].get("description") or ""
                 lines.append(f"| {verb.upper()} | `{path}` | {about.strip().splitlines()[0] if about else ''} |")
     return "\n".join(lines) + "\n"
 
@@ -66,7 +71,7 @@ def rest_page() -> str:
 def cli_page() -> str:
     """Return the page of all commands."""
     lines = ["# Command line", "", "Made from the programs' own help texts.", ""]
-    for words, command in _commands(typer.main.get_command(build()), ("onecode",)):
+    for words, command in _commands(typer.main.get_command(application()), ("onecode",)):
         lines += [f"## `{' '.join(words)}`", "", (command.help or "").split("\n\n")[0].replace("\n", " ").strip(), ""]
         rows = []
         for parameter in command.params:
@@ -84,6 +89,21 @@ def cli_page() -> str:
 def pages() -> dict[str, str]:
     """Return every generated page by file name."""
     return {"settings.md": settings_page(), "rest.md": rest_page(), "cli.md": cli_page()}
+
+
+def _rest() -> FastAPI:
+    """Return an application with all routes of REST and nothing behind them; it is described, never called."""
+    nothing: Any = None
+    app = FastAPI()
+    install_calls(app, nothing, "default")
+    install_composed(app, nothing, "default", "1", nothing)
+    install_audit(app, nothing)
+    install_uploads(app, nothing, nothing)
+    install_objects(app, nothing, nothing)
+    install_predict(app, nothing, nothing)
+    install_events(app, nothing, nothing, nothing, "default")
+    install_openapi(app, nothing, "1")
+    return app
 
 
 def _settings_class(service: str) -> type[ServiceSettings]:

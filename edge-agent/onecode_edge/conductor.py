@@ -55,8 +55,7 @@ class Conductor:
             current = at.sets.linked_id("current")
             if transition is not None:
                 sealed = at.sets.sealed(transition.target.id)
-                serving = at.processes.of(transition.target.id) is not None
-                state = states.after_restart(transition, current, sealed=sealed, serving=serving)
+                state = states.after_restart(transition, current, sealed=sealed)
                 if state != transition.state:
                     at.advance(state, detail="taken up after a start")
             elif current and at.sets.linked_id("committed") != current:
@@ -94,9 +93,7 @@ class Conductor:
                 return
             if state == states.STAGED:
                 at.sets.seal(at.transition.target, at.transition.generation, at.interval_s)
-            if bad:
-                at.journal.mark_bad(bad, cause)
-            following = at.advance(state, cause=cause, detail=detail)
+            following = at.advance(state, cause=cause, detail=detail, bad=bad)
             if state in (states.REFUSED, states.TIMED_OUT):
                 key = (following.model, following.revision, following.digest)
                 self._refused[key] = at.clock.monotonic() + _RETRY_REFUSED_S

@@ -58,9 +58,8 @@ def follow_probation(at: Situation, transition: Transition, deaths: list[Death],
 
 def revert(at: Situation, transition: Transition, cause: str, detail: str) -> None:
     """Convict the version on trial, if it is new here, and take the way back."""
-    if transition.digest and at.fresh(transition):
-        at.journal.mark_bad(transition.digest, cause)
-    go_back(at, at.advance(states.REVERTING, cause=cause, detail=detail[:400]))
+    bad = transition.digest if at.fresh(transition) else ""
+    go_back(at, at.advance(states.REVERTING, cause=cause, detail=detail[:400], bad=bad))
 
 
 def go_back(at: Situation, transition: Transition) -> None:

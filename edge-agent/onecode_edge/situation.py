@@ -69,14 +69,14 @@ class Situation:
         return self.clock.monotonic() - self._entered
 
     def advance(
-        self, state: str, *, cause: str = "", detail: str = "", served: str = "", evidence: str = ""
+        self, state: str, *, cause: str = "", detail: str = "", served: str = "", evidence: str = "", bad: str = ""
     ) -> Transition:
         """Take the transition to its next state, in the journal and here."""
         if self._transition is None:
             message = f"there is no transition to take to {state}"
             raise ValueError(message)
         following = self.journal.advance(
-            self._transition, state, cause=cause, detail=detail, served=served, evidence=evidence
+            self._transition, state, cause=cause, detail=detail, served=served, evidence=evidence, bad=bad
         )
         self.transition = following
         return following

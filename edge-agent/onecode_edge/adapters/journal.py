@@ -86,8 +86,11 @@ class Journal:
         detail: str = "",
         served: str = "",
         evidence: str = "",
+        bad: str = "",
     ) -> Transition:
         """Store the next state of a transition together with the report of it.
+
+        A version named ``bad`` goes into quarantine by the same step: it is never served on this gateway again.
 
         Raises:
             ValueError: That state does not follow the present one.
@@ -104,6 +107,8 @@ class Journal:
         )
         _log.info("%s %s: %s %s", transition.model, transition.digest[:19], state, cause)
         with self._database.transaction() as connection:
+            if bad:
+                connection.execute("INSERT OR REPLACE INTO bad VALUES (?, ?, ?)", (bad, cause, self._now()))
             self._store(connection, following)
             self._note(connection, following, served, evidence)
             if state in states.ENDS:
@@ -133,11 +138,6 @@ class Journal:
                     served_digest=served,
                 ),
             )
-
-    def mark_bad(self, digest: str, cause: str) -> None:
-        """Put a version into quarantine: it is never served on this gateway again."""
-        with self._database.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO bad VALUES (?, ?, ?)", (digest, cause, self._now()))
 
     def bad(self) -> dict[str, str]:
         """Return the causes of the versions in quarantine, by digest."""

@@ -80,14 +80,13 @@ def allowed(state: str, following: str) -> bool:
     return following in _NEXT.get(state, ())
 
 
-def after_restart(transition: Transition, current: str, *, sealed: bool, serving: bool) -> str:
+def after_restart(transition: Transition, current: str, *, sealed: bool) -> str:
     """Return the state in which a transition goes on after the agent was started again.
 
     Args:
         transition: As the journal has it.
         current: Id of the set that the link ``current`` names; the truth about what is served.
         sealed: The target has a good seal.
-        serving: A process that serves the target survived.
     """
     state = transition.state
     switched = current == transition.target.id
@@ -99,8 +98,6 @@ def after_restart(transition: Transition, current: str, *, sealed: bool, serving
         return PROBATION
     if state == PROBATION and not switched:
         return DOWNLOADING
-    if state == PROBATION and not serving and transition.starts + 1 >= MAX_STARTS:
-        return REVERTING
     return state
 
 

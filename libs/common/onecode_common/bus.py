@@ -208,6 +208,11 @@ class Bus:
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._client.is_connected or self._client.is_reconnecting:
             await self._client.close()
+        # What still waits for a connection would be torn apart with the loop, and say so.
+        waiting = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
 
     async def _on_error(self, error: Exception) -> None:
         _log.info("message bus: %r", error)

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Sequence
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing import NamedTuple
 
 from onecode.rollout.v1 import rollout_pb2_grpc as rpc
 from onecode_common import program
@@ -68,28 +67,12 @@ def assemble(settings: RolloutSettings) -> Sequence[Part]:
     verifier = TokenVerifier(settings.jwks_file, clock)
     bus = Bus(settings.nats_url, "rollout", settings.nats_seed_file)
     records = SqlRecords(database, clock, project)
-    ports = _ports(settings, records, bus, load_key(settings.key_file), verifier)
-    service = build(ports, project, settings.poll_seconds)
-    grpc_server = GrpcServer("rollout", settings.grpc_address, verifier, RULES)
-    servicer = RolloutServicer(service.fleet, service.rollouts, service.commands, service.watch, project)
-    rpc.add_RolloutServiceServicer_to_server(servicer, grpc_server.server)
-    app = edge_app(service.enrolment, service.telemetry, project, settings.distribution_url)
-    parts: list[Part] = [grpc_server, HttpServer(app, settings.http_address), _Closing(service)]
-    parts += [service.publisher.loop, service.controller.loop]
-    if settings.nats_url:
-        ReportConsumer(bus, service.telemetry, project).subscribe()
-        parts = [bus, *parts, OutboxSender(database, records.outbox, bus)]
-    return parts
-
-
-def _ports(
-    settings: RolloutSettings, records: SqlRecords, bus: Bus, key: Ed25519PrivateKey, verifier: TokenVerifier
-) -> Ports:
-    clock, project = SystemClock(), settings.project
+    key = load_key(settings.key_file)
     issuer = TokenIssuer("rollout", key, clock)
-    return Ports(
+    registry = GrpcRegistry(connect(Peer("registry", settings.registry_address), issuer), project)
+    ports = Ports(
         records=records,
-        registry=GrpcRegistry(connect(Peer("registry", settings.registry_address), issuer), project),
+        registry=registry,
         fleet_signer=TufFleetSigner(load_or_create_key(settings.fleet_key_file)),
         sign_record=record_signer(key),
         hints=NatsHints(bus, project),
@@ -97,6 +80,32 @@ def _ports(
         clock=clock,
         random_bytes=os.urandom,
     )
+    service = build(ports, project, settings.poll_seconds)
+    return _parts(settings, service, verifier, _Outside(database, records, bus, registry))
+
+
+class _Outside(NamedTuple):
+    """What has a life of its own outside of the use cases."""
+
+    database: Database
+    records: SqlRecords
+    bus: Bus
+    registry: GrpcRegistry
+
+
+def _parts(settings: RolloutSettings, service: Service, verifier: TokenVerifier, outside: _Outside) -> Sequence[Part]:
+    project, bus = settings.project, outside.bus
+    grpc_server = GrpcServer("rollout", settings.grpc_address, verifier, RULES)
+    servicer = RolloutServicer(service.fleet, service.rollouts, service.commands, service.watch, project)
+    rpc.add_RolloutServiceServicer_to_server(servicer, grpc_server.server)
+    app = edge_app(service.enrolment, service.telemetry, project, settings.distribution_url)
+    parts: list[Part] = [grpc_server, HttpServer(app, settings.http_address), _Closing(service)]
+    # Parts stop in reverse: the line to the registry is cut before its user is waited for.
+    parts += [service.publisher.loop, service.controller.loop, outside.registry]
+    if settings.nats_url:
+        ReportConsumer(bus, service.telemetry, project).subscribe()
+        parts = [bus, *parts, OutboxSender(outside.database, outside.records.outbox, bus)]
+    return parts
 
 
 def main() -> None:

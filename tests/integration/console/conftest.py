@@ -95,7 +95,7 @@ def stand(tmp_path_factory: pytest.TempPathFactory, plant: Any) -> Iterator[Stan
     peers_up = {
         name: servers.grpc_server(name, plant, jwks) for name in ("ingestion", "training", "registry", "rollout")
     }
-    face = servers.http_face(plant, jwks, TOKEN)
+    face = load("console_face").http_face(plant, jwks, TOKEN)
     for part in (*peers_up.values(), face):
         part.start()
     stand = _open(folder, plant, {name: server.port for name, server in peers_up.items()}, face.port, key)

@@ -114,6 +114,7 @@ class Bench:
         self.generation = 0
         self.policy: Policy | None = None
         self.refuse: dict[str, str] = {}
+        self.offline = False
         self.database: Database | None = None
         self.one = self.version(1)
         self.two = self.version(2)
@@ -171,7 +172,7 @@ class Bench:
         self.clock.seconds += seconds
         self.conductor.tick()
         work = self.conductor.work()
-        if work is None:
+        if work is None or (work.state == states.DOWNLOADING and (self.offline or self.sets.damaged(work.target))):
             return
         if work.state == states.DOWNLOADING:
             self.conductor.prepared(work, states.VERIFIED)

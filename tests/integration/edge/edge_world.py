@@ -166,7 +166,10 @@ class Cloud:
         if self.key is None or self.refuse_tokens:
             return 401, {"code": "auth.unknown", "detail": "unknown gateway"}
         head = jwt.get_unverified_header(body["assertion"])
-        claims = jwt.decode(body["assertion"], self.key, algorithms=["EdDSA"], audience="onecode:edge")
+        try:
+            claims = jwt.decode(body["assertion"], self.key, algorithms=["EdDSA"], audience="onecode:edge")
+        except jwt.PyJWTError as error:
+            return 401, {"code": "auth.clock_skew", "detail": str(error)}
         good = head["typ"] == "onecode-assertion+jwt" and head["kid"] == claims["iss"] == claims["sub"] == GATEWAY
         if not good or claims["exp"] - claims["iat"] > 60 or not claims["jti"]:
             return 401, {"code": "auth.assertion", "detail": "wrong assertion"}

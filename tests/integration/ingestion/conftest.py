@@ -30,7 +30,7 @@ from onecode_ingestion.adapters.reading.child import do_job
 from onecode_ingestion.domain.limits import Limits
 from onecode_ingestion.domain.options import ReadOptions
 
-_READY_S = 40.0
+_READY_S = 90.0
 TUS = {"Tus-Resumable": "1.0.0"}
 APPEND = {**TUS, "Content-Type": "application/offset+octet-stream"}
 
@@ -136,7 +136,7 @@ class Platform:
         request = pb.CommitUploadRequest(
             upload_id=self.upload(content, name), dataset=dataset, options=pb.ReadOptions(**options)
         )
-        return self.stub().CommitUpload(request, timeout=60).version
+        return self.stub().CommitUpload(request, timeout=90).version
 
     def _end(self, number: signal.Signals) -> int:
         assert self.process is not None

@@ -80,8 +80,8 @@ def test_a_commit_killed_at_any_moment_is_one_version_when_repeated(victim: Any,
     _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
     victim.start()
-    first = victim.stub().CommitUpload(request, timeout=60).version
-    again = victim.stub().CommitUpload(request, timeout=60).version
+    first = victim.stub().CommitUpload(request, timeout=90).version
+    again = victim.stub().CommitUpload(request, timeout=90).version
     assert first == again
     assert (first.number, first.rows) == (1, 60_004)
     assert rows(victim, "SELECT count(*) FROM versions WHERE dataset = ?", f"killed-{moment}") == [(1,)]
@@ -94,7 +94,7 @@ def test_two_commits_of_the_same_at_the_same_time_are_one_version(victim: Any) -
     request = pb.CommitUploadRequest(upload_id=upload_id, dataset="together")
     found: list[pb.Version] = []
     threads = [
-        threading.Thread(target=lambda: found.append(victim.stub().CommitUpload(request, timeout=60).version))
+        threading.Thread(target=lambda: found.append(victim.stub().CommitUpload(request, timeout=90).version))
         for _ in range(3)
     ]
     for one in threads:
@@ -124,7 +124,7 @@ def test_a_refused_commit_changes_nothing_and_names_rows_and_remedy(platform: An
     assert rows(platform, "SELECT (SELECT count(*) FROM versions), (SELECT count(*) FROM audit)") == before
     options = pb.ReadOptions(ragged_rows=pb.RAGGED_ROWS_DROP)
     request = pb.CommitUploadRequest(upload_id=upload_id, dataset="ragged", options=options)
-    version = platform.stub().CommitUpload(request).version
+    version = platform.stub().CommitUpload(request, timeout=90).version
     assert (version.rows, version.dropped_rows) == (2, 2)
 
 

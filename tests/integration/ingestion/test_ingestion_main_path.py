@@ -62,15 +62,15 @@ def test_the_same_bytes_and_options_are_the_same_version_however_often_they_come
 def test_what_a_preview_chose_commits_to_what_it_showed(platform: Any) -> None:
     content = "zeit;wert\n2026-01-01 10:00;1,5\n2026-01-01 11:00;2,5\n".encode("utf-16")
     upload = platform.upload(content)
-    preview = platform.stub().PreviewUpload(pb.PreviewUploadRequest(upload_id=upload))
+    preview = platform.stub().PreviewUpload(pb.PreviewUploadRequest(upload_id=upload), timeout=90)
     assert (preview.options.encoding, preview.options.delimiter, preview.options.decimal_comma) == ("utf-16", ";", True)
     assert [cell.text for cell in preview.rows[0].cells] == ["2026-01-01T10:00:00Z", "1.5"]
     assert preview.estimated_rows == 2
     request = pb.CommitUploadRequest(upload_id=upload, dataset="previewed", options=preview.options)
-    version = platform.stub().CommitUpload(request).version
+    version = platform.stub().CommitUpload(request, timeout=90).version
     assert (version.schema, version.options) == (preview.schema, preview.options)
     inferred = pb.CommitUploadRequest(upload_id=upload, dataset="previewed")
-    assert platform.stub().CommitUpload(inferred).version == version
+    assert platform.stub().CommitUpload(inferred, timeout=90).version == version
 
 
 def test_versions_are_numbered_listed_newest_first_and_found_by_name(platform: Any) -> None:

@@ -80,26 +80,19 @@ def test_a_cut_line_costs_only_what_had_not_arrived(platform: Any) -> None:
 def test_a_client_that_comes_again_replaces_its_own_dead_connection(platform: Any) -> None:
     """The first connection hangs open without sending: the second is not locked out by it."""
     upload_id = platform.begin(10)
-    head = "".join(
-        f"{name}: {value}\r\n"
-        for name, value in {
-            **platform.credentials(),
-            **APPEND,
-            "Upload-Offset": "0",
-            "Content-Length": "10",
-        }.items()
-    )
-    with socket.create_connection(("127.0.0.1", platform.ports[1]), timeout=10) as dead:
-        dead.sendall(f"PATCH /uploads/{upload_id} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode() + b"12345")
-        offset = 0
-        for _ in range(50):
-            answer = platform.append(upload_id, offset, b"1234567890"[offset:])
-            if answer.status == 204:
-                break
-            assert (answer.status, code_of(answer)) == (409, "upload.offset")
-            offset = platform.offset(upload_id)
+    headers = {**platform.credentials(), **APPEND, "Upload-Offset": "0", "Content-Length": "10"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in {**headers, "Expect": "100-continue"}.items())
+    with socket.create_connection(("127.0.0.1", platform.ports[1]), timeout=60) as dead:
+        dead.sendall(f"PATCH /uploads/{upload_id} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+        assert b"100 Continue" in dead.recv(1000)
+        dead.sendall(b"12345")
+        answer = platform.append(upload_id, 0, b"1234567890")
+        if answer.status != 204:
+            # What the first had sent by then is kept, and the second goes on behind it.
+            assert (answer.status, code_of(answer), platform.offset(upload_id)) == (409, "upload.offset", 5)
+            assert platform.append(upload_id, 5, b"67890").status == 204
         assert platform.offset(upload_id) == 10
-        assert b"408" in dead.recv(100)
+        assert b"408" in dead.recv(1000)
 
 
 def test_an_upload_of_other_bytes_than_announced_begins_again(platform: Any) -> None:
@@ -134,14 +127,14 @@ def test_an_upload_that_is_not_complete_is_not_read(platform: Any) -> None:
     upload_id = platform.begin(100)
     platform.append(upload_id, 0, b"a,b\n")
     with pytest.raises(PreconditionError) as refusal:
-        platform.stub().PreviewUpload(pb.PreviewUploadRequest(upload_id=upload_id))
+        platform.stub().PreviewUpload(pb.PreviewUploadRequest(upload_id=upload_id), timeout=90)
     assert (refusal.value.code, refusal.value.params["offset"]) == ("upload.incomplete", "4")
 
 
 def test_no_bytes_at_all_are_an_upload_and_no_data(platform: Any) -> None:
     upload_id = platform.begin(0)
     with pytest.raises(InvalidError) as refusal:
-        platform.stub().PreviewUpload(pb.PreviewUploadRequest(upload_id=upload_id))
+        platform.stub().PreviewUpload(pb.PreviewUploadRequest(upload_id=upload_id), timeout=90)
     assert refusal.value.code == "data.empty"
 
 

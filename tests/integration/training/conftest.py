@@ -57,9 +57,9 @@ class Platform:
             )
         end = time.monotonic() + _READY_S
         while time.monotonic() < end and self.processes[service].poll() is None:
-            with contextlib.suppress(OSError, urllib.error.HTTPError):
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[f'{service}-ops']}/readyz", timeout=2):
-                    return
+            url = f"http://127.0.0.1:{self.ports[f'{service}-ops']}/readyz"
+            with contextlib.suppress(OSError, urllib.error.HTTPError), urllib.request.urlopen(url, timeout=2):
+                return
             time.sleep(0.05)
         pytest.fail(f"{service} does not become ready: {self.log(service)}")
 
@@ -79,6 +79,12 @@ class Platform:
         peer = Peer(service, f"127.0.0.1:{self.ports[service]}")
         principal = issuer.mint(PRINCIPAL, "key:tester", INSIDE_AUDIENCE) if caller == "console" else ""
         channel = connect(peer, issuer, lambda: principal)
+        self.channels.append(channel)
+        return channel
+
+    def nobody(self, service: str, issuer: TokenIssuer, audience: str = "") -> grpc.Channel:
+        """Return a channel with a caller token (for another audience) and nobody behind it."""
+        channel = connect(Peer(audience or service, f"127.0.0.1:{self.ports[service]}"), issuer)
         self.channels.append(channel)
         return channel
 
@@ -250,4 +256,3 @@ def readings() -> bytes:
         for row, label in zip(features, labels, strict=True)
     ]
     return "\n".join(lines).encode() + b"\n"
-

@@ -80,7 +80,7 @@ def _check_version(platform: Any, run: pb.Run) -> None:
     golden = parse_golden(content["golden.jsonl"])
     assert len(golden.rows) == 64
     assert check_golden(served, golden).passed
-    assert {row.outputs[0].values[0] for row in golden.rows} == {"benign", "malignant"}
+    assert {next(iter(row.outputs[0].values or [])) for row in golden.rows} == {"benign", "malignant"}
     lineage = manifest["lineage"]
     assert (lineage["run_id"], lineage["dataset_version"]) == ("r_main", run.dataset_version)
     assert manifest["contract"]["inputs"][0]["columns"][0] == "feature 0"
@@ -141,7 +141,7 @@ def _finished(run: pb.Run) -> list[pb.Trial]:
 def test_a_service_that_ends_in_order_leaves_its_run_interrupted(platform: Any, readings: bytes) -> None:
     version = platform.commit("cancer-3", readings[: len(readings) // 2 + 7], target="diagnosis", ragged_rows=2)
     platform.begin("r_order", version, RECIPE, "")
-    platform.wait("r_order", lambda run: bool(platform.driver("r_order")))
+    platform.wait("r_order", lambda _run: bool(platform.driver("r_order")))
     platform.end("training", signal.SIGTERM)
     assert platform.driver("r_order") == []
     platform.start("training")

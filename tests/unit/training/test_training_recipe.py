@@ -1,13 +1,16 @@
 """A recipe is read strictly, and every refusal names its place and value."""
 
 import json
+from pathlib import Path
 
 import pytest
+import yaml
 
 from onecode_training.adapters.recipe_text import read_recipe
 from onecode_training.domain.recipe import recipe_text
 from onecode_training.domain.table import Column, Dataset, choose_features, problems_with
 
+RECIPES = Path(__file__).parents[3] / "examples" / "recipes"
 GOOD = "task: tabular-classification\ntarget: broken\nbudget: {max_bytes: 200000, max_p95_us: 100}\nseed: 7\n"
 TABLE = Dataset(
     version_id="sha256:1",
@@ -156,3 +159,17 @@ def test_a_column_that_is_asked_for_by_name_is_a_feature_even_if_it_is_the_id() 
     recipe, _ = read_recipe("task: tabular-classification\ncolumns: {include: [pressure, pump]}")
     assert recipe is not None
     assert choose_features(recipe, TABLE).numbers == ("pressure", "pump")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_example_is_a_recipe(path: Path) -> None:
+    recipe, problems = read_recipe(path.read_text(encoding="utf-8"))
+    assert (recipe is not None, problems) == (True, [])
+
+
+def test_the_example_with_every_field_has_every_field_with_its_default() -> None:
+    text = (RECIPES / "every-field.yaml").read_text(encoding="utf-8")
+    recipe, _ = read_recipe(text)
+    assert recipe is not None
+    assert recipe == read_recipe("task: tabular-classification")[0]
+    assert yaml.safe_load(text).keys() == json.loads(recipe_text(recipe)).keys()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onecode_training.domain.budget import Measured, fits, nearest_miss, overruns
-from onecode_training.domain.golden import golden_file
+from onecode_training.domain.golden import Feeds, golden_file
 from onecode_training.domain.metric import choose_metric, positive_class
 from onecode_training.domain.parity import compare_classes, compare_numbers
 from onecode_training.domain.portfolio import candidates
@@ -159,8 +159,8 @@ def test_a_golden_set_has_rows_of_every_class_and_prefers_sure_ones() -> None:
 
 
 def test_a_golden_line_says_missing_with_null_and_keeps_every_float32() -> None:
-    question = {"features": np.array([[np.nan, 0.1]], np.float32), "categories": np.array([["阀"]], object)}
-    answer = {"label": np.array([3], np.int64), "probabilities": np.array([[0.25, 0.75]], np.float32)}
+    question: Feeds = {"features": np.array([[np.nan, 0.1]], np.float32), "categories": np.array([["阀"]], object)}
+    answer: Feeds = {"label": np.array([3], np.int64), "probabilities": np.array([[0.25, 0.75]], np.float32)}
     lines = golden_file([question], [answer]).decode().splitlines()
     assert '"rows":1' in lines[0]
     assert '"data":[null,0.100000001]' in lines[1]

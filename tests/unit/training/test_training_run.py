@@ -14,7 +14,9 @@ from onecode_training.domain.run import Run, Trial, asked_to_resume, asked_to_st
 from onecode_training.domain.runlog import closing, of_trial, opening
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-RUN = Run("r_1", "default", "sha256:b", states.QUEUED, "sha256:d", '{"seed":7,"budget":{"max_bytes":9}}', "m", NOW, "me")
+RUN = Run(
+    "r_1", "default", "sha256:b", states.QUEUED, "sha256:d", '{"seed":7,"budget":{"max_bytes":9}}', "m", NOW, "me"
+)
 
 
 def step(progress: float, **more: object) -> dict[str, object]:

@@ -114,6 +114,7 @@ _CAUSES: Mapping[str, str] = {
     "latency": N_("version %(candidate)s is too slow"),
     "memory": N_("version %(candidate)s needs too much memory"),
     "crash": N_("version %(candidate)s crashes"),
+    "bad": N_("version %(candidate)s fails more often"),
 }
 
 

@@ -139,6 +139,33 @@ DECISIONS: Mapping[str, str] = {
     "supersede": N_("Superseded"),
 }
 
+RULES: Mapping[str, str] = {
+    "errors.worse": N_("fails more often"),
+    "errors.better": N_("good enough by comparison"),
+    "errors.floor": N_("good enough by itself"),
+    "errors.gate": N_("the step has passed"),
+    "errors.gate_ratio": N_("the step has passed by comparison"),
+    "errors.gate_rate": N_("the step has passed by itself"),
+    "errors.unanswered": N_("nobody decided in time"),
+    "install.stop": N_("too many installations fail"),
+    "install.nobody": N_("no member can serve it"),
+    "install.outage": N_("too many members are silent at once"),
+    "install.refused": N_("many members refuse it"),
+    "install.few": N_("too few members for a proof"),
+    "allocation": N_("requests are not split as planned"),
+    "counters.invalid": N_("counters cannot be believed"),
+    "no_data": N_("no data"),
+    "data": N_("data arrives again"),
+    "limit": N_("the time limit has passed"),
+    "first_release": N_("first release"),
+    "quorum": N_("enough members have confirmed it"),
+    "quorum.late": N_("too few members have confirmed it in time"),
+    "settled": N_("all reachable members are back"),
+    "settle.late": N_("some members were not reached"),
+    "approval.expired": N_("nobody approved it in time"),
+}
+"""Rules of the controller that may fire, in words."""
+
 PEERS: Mapping[str, str] = {
     "ingestion": N_("Data"),
     "training": N_("Training"),

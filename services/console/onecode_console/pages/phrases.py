@@ -19,17 +19,30 @@ _ERRORS: Mapping[str, str] = {
     "internal": N_("The console failed on this request. The log has the details."),
 }
 
+_RUN_ERRORS: Mapping[str, str] = {
+    "budget.none_fits": N_("No candidate stays within the budget. Widen it; the nearest miss is named below."),
+    "parity.failed": N_("The converted file does not answer like the trained model; it was not registered."),
+    "data.single_class": N_("The target has only one value; there is nothing to tell apart."),
+    "data.constant_target": N_("The target has only one value; there is nothing to tell apart."),
+    "data.target_missing": N_("The target column is missing in the data, or empty."),
+    "data.too_few_rows": N_("There are too few rows to train and to check."),
+    "data.rare_class": N_("One class has too few rows to train and to check."),
+    "registry.unavailable": N_("The registry did not answer; resume the run when it is back."),
+    "ray.unavailable": N_("The computing service did not start; resume the run."),
+}
+
 _FINDINGS: Mapping[str, str] = {
     "data.ragged": N_("%(count)s rows do not have as many values as the header has columns."),
     "data.duplicates": N_("%(count)s rows occur more than once."),
     "data.constant_column": N_("Column %(column)s has only one value; nothing can be learned from it."),
     "data.bad_cells": N_("%(count)s cells of column %(column)s do not fit its type and count as missing."),
-    "data.missing": N_("%(count)s values of column %(column)s are missing."),
+    "data.non_finite": N_("%(count)s cells of column %(column)s are infinite or too large and count as missing."),
+    "data.empty_column": N_("Column %(column)s has no value at all."),
+    "data.blank_lines": N_("%(count)s blank lines were skipped."),
+    "data.unnamed_column": N_("A column without a name was called %(column)s."),
+    "data.duplicate_name": N_("A column name occurs twice; the second is now called %(column)s."),
+    "data.renamed_column": N_("A column was renamed to %(column)s."),
     "data.encoding": N_("The file is not UTF-8; another encoding was recognised. Check that the text looks right."),
-    "data.duplicate_header": N_("The header names column %(column)s twice."),
-    "target.single_class": N_("The target has only one value; there is nothing to tell apart."),
-    "target.rare_class": N_("One class is rare: average precision is the better measure."),
-    "data.id_like": N_("Column %(column)s looks like a number of the row; leave it out of training."),
 }
 
 
@@ -39,10 +52,10 @@ def error_text(error: OnecodeError) -> Text:
     return Text(known, dict(error.params)) if known else literal(error.message)
 
 
-def run_error_text(code: str, message: str) -> Text:
-    """Return the sentence for the error of a run."""
-    known = _ERRORS.get(code)
-    return Text(known) if known else literal(message)
+def run_error_text(code: str) -> Text | None:
+    """Return our sentence for the error of a run, or None; the service's own words stand beside it."""
+    known = _RUN_ERRORS.get(code)
+    return Text(known) if known else None
 
 
 def finding_text(code: str, column: str, count: int, detail: str) -> Text:

@@ -10,7 +10,7 @@ from onecode_common.errors import ConflictError, NotFoundError, PreconditionErro
 from onecode_console.domain.evidence_chart import Limits, Sample, evidence_charts, odds
 from onecode_console.domain.rollout_story import Arm, RolloutFacts, story
 from onecode_console.domain.texts import Text, text
-from onecode_console.domain.words import ACTIONS, DECISIONS, OPEN_ROLLOUTS, ROLLOUTS, word
+from onecode_console.domain.words import ACTIONS, DECISIONS, OPEN_ROLLOUTS, ROLLOUTS, RULES, word
 from onecode_console.pages.desk import Desk
 from onecode_console.pages.phrases import error_text
 from onecode_console.pages.questions import named
@@ -30,6 +30,7 @@ _METHODS = {
     "abort": ("AbortRollout", ()),
     "cancel": ("CancelRollout", ()),
     "approve": ("ApproveRollout", ()),
+    "reject": ("ApproveRollout", ()),
 }
 
 
@@ -65,6 +66,8 @@ def install(router: APIRouter, desk: Desk) -> None:
 def _send(desk: Desk, rollout_id: str, action: str, form: dict[str, str]) -> None:
     method, switches = _METHODS[action]
     fields: dict[str, Any] = {name: form.get(name) == "yes" for name in switches}
+    if action == "reject":
+        fields["reject"] = True
     if action != "cancel":
         fields["reason"] = form.get("reason", "").strip()[:_MAX_REASON] or f"{current_visitor().subject}: {action}"
     desk.questions.ask(f"rollout.{method}", rollout_id=rollout_id, **fields)
@@ -183,5 +186,5 @@ def _decision(each: Any) -> dict[str, Any]:
         "label": DECISIONS.get(each.kind, each.kind),
         "before": word(ROLLOUTS, each.from_state),
         "after": word(ROLLOUTS, each.to_state),
-        "by_rule": each.by == "rule",
+        "rule": RULES.get(each.rule, each.rule) if each.by == "rule" else "",
     }

@@ -50,7 +50,7 @@ def run_data(one: Any) -> dict[str, Any]:
     """Return what the template of a run shows."""
     state, budget = run_state(one), _budget(one.recipe)
     baseline = one.baseline_score if one.HasField("baseline_score") else None
-    scored = [trial for trial in one.trials if trial.HasField("score")]
+    scored = [trial for trial in one.trials if trial.HasField("score") and trial.family != "baseline"]
     by_time = [Scored(each.number, each.family, each.score, each.p95_us) for each in scored]
     names = list(STAGES)
     return {
@@ -58,7 +58,7 @@ def run_data(one: Any) -> dict[str, Any]:
         "run": one,
         "word": word(RUNS, state),
         "open": state in OPEN_RUNS,
-        "error": run_error_text(one.error_code, one.error) if one.error else None,
+        "error": run_error_text(one.error_code),
         "stages": [(STAGES[name], _stage_mark(name, one.stage, state, names)) for name in names],
         "trials": [_trial(each, one.winner) for each in one.trials],
         "families": FAMILIES,

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from onecode_common.objects import Objects
-from onecode_ingestion.adapters.reading.text_form import rows_of
 from onecode_ingestion.domain.version import StoredPart
 from onecode_ingestion.ports import Cells
 
@@ -43,6 +42,8 @@ class CachedRowPages:
     def _of_part(self, part: StoredPart, offset: int, limit: int) -> Cells:
         # Arrow costs 60 MB of memory; a service that nobody asks for rows does not pay them.
         import pyarrow.parquet as pq  # noqa: PLC0415
+
+        from onecode_ingestion.adapters.reading.text_form import rows_of  # noqa: PLC0415
 
         rows: Cells = []
         with self._lock, pq.ParquetFile(self._local(part)) as file:

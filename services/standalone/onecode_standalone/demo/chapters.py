@@ -19,6 +19,7 @@ MODEL = "shuttle"
 DATASET = "shuttle-readings"
 BUDGET = {"max_bytes": 200_000, "max_p95_us": 100}
 SEGMENTS = ("cloud", "line-1")
+FAMILIES = ("linear", "lightgbm", "mlp")
 SHARES = (1_000, 5_000, 10_000)
 _LEAVING = 1e-4
 """A call may reach a gateway's old process between its last answer and its goodbye; gRPC then cancels it."""
@@ -50,6 +51,7 @@ class Story:
         expected: Scores of ONNX Runtime in this process on the held-out rows, by release as text.
         content: ONNX files by name in the story.
         rollouts: Finished rollouts by name in the story.
+        precision: Average precision on the held-out rows by name in the story.
     """
 
     platform: Platform
@@ -59,6 +61,7 @@ class Story:
     expected: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     content: dict[str, bytes] = field(default_factory=dict)
     rollouts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    precision: dict[str, float] = field(default_factory=dict)
 
     def digest(self, name: str) -> str:
         """Return the digest of a version of the story."""
@@ -110,14 +113,14 @@ def upload_and_commit(story: Story, chapter: Chapter) -> None:
     chapter.facts["classes"] = ", ".join(f"{entry['value']}: {entry['count']}" for entry in profile["class_balance"])
 
 
-def train(story: Story, chapter: Chapter, name: str, preset: str) -> None:
+def train(story: Story, chapter: Chapter, name: str, preset: str, families: tuple[str, ...]) -> None:
     """Train and register a model within the budget; judge its file on rows that nobody has seen."""
     platform = story.platform
     recipe = {
         "task": "tabular-classification",
         "target": TARGET,
         "budget": BUDGET,
-        "search": {"preset": preset},
+        "search": {"preset": preset, "families": list(families)},
         "seed": 7 if name == "v1" else 8,
     }
     run = platform.train(f"demo-{name}-{platform.run_mark}", story.version_id, recipe, MODEL, f"training {name}")
@@ -141,6 +144,13 @@ def train(story: Story, chapter: Chapter, name: str, preset: str) -> None:
         parity["passed"],
         f"max |Δ| {float(parity.get('max_abs_delta', 0)):.1e} on {parity.get('rows', 0)} rows",
     )
+    story.precision[name] = average_precision
+    if "v1" in story.precision and name != "v1":
+        chapter.claim(
+            f"{name} judges unseen readings better than v1",
+            average_precision > story.precision["v1"],
+            f"average precision {story.precision['v1']:.4f} → {average_precision:.4f}",
+        )
     chapter.facts[f"average precision of {name} on held-out rows"] = round(average_precision, 5)
     chapter.facts[f"{name}"] = f"release {story.release(name)}, {story.digest(name)[:19]}"
 

@@ -18,9 +18,15 @@ from onecode_standalone.demo.running import Ports, Running, start_platform
 Telling = Callable[[chapters.Story, Chapter], None]
 TELLINGS: tuple[tuple[str, Telling], ...] = (
     ("Dirty readings become a data-set version", chapters.upload_and_commit),
-    ("v1 is trained within a budget", lambda story, chapter: chapters.train(story, chapter, "v1", "quick")),
+    (
+        "v1 is trained within a budget",
+        lambda story, chapter: chapters.train(story, chapter, "v1", "quick", ("linear",)),
+    ),
     ("v1 is released to cloud and gateways", chapters.first_release),
-    ("v2 is trained with a better recipe", lambda story, chapter: chapters.train(story, chapter, "v2", "standard")),
+    (
+        "v2 is trained with a better recipe",
+        lambda story, chapter: chapters.train(story, chapter, "v2", "standard", chapters.FAMILIES),
+    ),
     ("v2 takes over step by step, by evidence", chapters.canary),
     ("v3 is wrong and never serves", faults.wrong_model),
     ("v4 fails on rare readings and is rolled back", faults.silent_fault),

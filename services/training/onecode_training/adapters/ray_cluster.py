@@ -12,8 +12,7 @@ from ray.exceptions import RayError
 from onecode_common.errors import UnavailableError
 from onecode_training.adapters.trial_task import Made, Question
 from onecode_training.domain.portfolio import Candidate
-
-Work = Callable[[Question, Candidate], Made]
+from onecode_training.driver.cluster import Work
 
 _STORE_BYTES = 150 << 20
 _LONGEST_TEMPORARY = 40
@@ -56,10 +55,6 @@ class RayCluster:
     def share(self, question: Question) -> Any:
         """Send what all trials share, once, and return its handle."""
         return ray.put(question)
-
-    def ask(self, work: Work, shared: Any, candidate: Candidate) -> Made:
-        """Return the answer of one trial."""
-        return next(self.each(work, shared, [candidate], 1, lambda _candidate: True))[1]
 
     def each(
         self,

@@ -8,8 +8,9 @@ from onecode_training.domain.budget import Measured
 def ranked(measured: Sequence[Measured]) -> list[Measured]:
     """Return the candidates in the order in which they should be shipped.
 
-    First those whose score lies within one standard error of the best one's, smallest file first, then fastest;
-    then the others by score. A difference within that error is noise; bytes and microseconds are not.
+    First those whose score lies within one standard error of the best one's, smallest file first, of equal
+    ones the better; then the others by score. A difference within that error is noise; bytes are not. Files of one size have
+    one shape: which of them was faster is noise again, and would make two runs of one recipe differ.
     """
     if not measured:
         return []
@@ -17,6 +18,6 @@ def ranked(measured: Sequence[Measured]) -> list[Measured]:
     enough = best.score - best.error
     equal = [each for each in measured if each.score >= enough]
     others = [each for each in measured if each.score < enough]
-    equal.sort(key=lambda each: (each.bytes, each.p95_us, each.number))
+    equal.sort(key=lambda each: (each.bytes, -each.score, each.number))
     others.sort(key=lambda each: (-each.score, each.bytes, each.number))
     return equal + others

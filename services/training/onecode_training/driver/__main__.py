@@ -30,9 +30,10 @@ def main(folder: Path) -> int:
     signal.signal(signal.SIGTERM, _stop)
     try:
         # These cost seconds and hundreds of megabytes; a stop may arrive meanwhile.
+        from onecode_training.adapters.ray_cluster import RayCluster  # noqa: PLC0415
         from onecode_training.driver.story import Story  # noqa: PLC0415
 
-        Story(job, folder, spool).tell()
+        Story(job, folder, spool, RayCluster).tell()
     except OnecodeError as error:
         spool.broken(error.code, error.message)
         return 1

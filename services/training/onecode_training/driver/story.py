@@ -11,7 +11,6 @@ from onecode_training.adapters import scores
 from onecode_training.adapters.onnx_runs import Feeds, feeds_of, p95_us
 from onecode_training.adapters.parquet_table import read_table
 from onecode_training.adapters.proofs import answers_of
-from onecode_training.adapters.ray_cluster import RayCluster
 from onecode_training.adapters.recipe_text import require_recipe
 from onecode_training.adapters.splitting import make_plan
 from onecode_training.adapters.trial_task import Made, Question, compare, finish
@@ -24,6 +23,7 @@ from onecode_training.domain.run import Trial
 from onecode_training.domain.table import choose_features, problems_with
 from onecode_training.domain.tabledata import TableData, require_learnable
 from onecode_training.domain.winner import ranked
+from onecode_training.driver.cluster import Cluster, OpenCluster
 from onecode_training.driver.shelf import Shelf
 from onecode_training.driver.spool import Spool
 from onecode_training.driver.wrapping import Finished, write_outcome
@@ -41,12 +41,14 @@ class Story:
         job: What is asked.
         folder: Of the run; finished trials of earlier attempts are in it.
         spool: Hears everything.
+        open_cluster: Makes the place where trials work.
     """
 
-    def __init__(self, job: Job, folder: Path, spool: Spool) -> None:
+    def __init__(self, job: Job, folder: Path, spool: Spool, open_cluster: OpenCluster) -> None:
         self._job = job
         self._folder = folder
         self._spool = spool
+        self._open_cluster = open_cluster
         self._shelf = Shelf(folder / TRIALS)
         self._trials: dict[int, Trial] = {}
 
@@ -60,7 +62,7 @@ class Story:
         question, names = self._prepare()
         # Everything that the data can be refused for comes before the seconds that Ray needs to start.
         self._spool.step("prepare", 0.08, "starting Ray" if not self._job.ray_address else "joining Ray")
-        cluster = RayCluster(self._job.ray_address, self._job.ray_cpus, self._folder / RAY_NOTE)
+        cluster = self._open_cluster(self._job.ray_address, self._job.ray_cpus, self._folder / RAY_NOTE)
         try:
             shared = cluster.share(question)
             made = self._search(cluster, shared, question)
@@ -100,7 +102,7 @@ class Story:
         kind = "always the mean" if data.is_regression else "always the shares of the classes"
         self._show(Trial(BASELINE, "baseline", state="done", score=score, reason=kind), f"trivial baseline {score:.4f}")
 
-    def _search(self, cluster: RayCluster, shared: object, question: Question) -> list[tuple[Candidate, Made]]:
+    def _search(self, cluster: Cluster, shared: object, question: Question) -> list[tuple[Candidate, Made]]:
         data = question.data
         inputs = data.numbers.shape[1] + sum(len(each) for each in data.categories)
         outputs = len(data.classes) if len(data.classes) > 2 else 1  # noqa: PLR2004 - two classes need one score
@@ -177,7 +179,7 @@ class Story:
         return measured
 
     def _finish(
-        self, cluster: RayCluster, shared: object, question: Question, measured: list[tuple[Measured, Candidate]]
+        self, cluster: Cluster, shared: object, question: Question, measured: list[tuple[Measured, Candidate]]
     ) -> Finished:
         budget, by_number = question.recipe.budget, {one.number: candidate for one, candidate in measured}
         refused = ""
@@ -209,7 +211,7 @@ class Story:
             raise InvalidError(message, code="budget.none_fits")
         raise OnecodeError(f"no file answers as its trained object does: {refused}", code="parity.failed")
 
-    def _final(self, cluster: RayCluster, shared: object, candidate: Candidate) -> Made:
+    def _final(self, cluster: Cluster, shared: object, candidate: Candidate) -> Made:
         earlier = self._shelf.find("finish", candidate)
         if earlier is not None:
             return earlier
