@@ -152,7 +152,7 @@ class Records(Protocol):
     """What ingestion remembers; each method is one transaction."""
 
     def add_upload(self, upload: Upload, most: int) -> None:
-        """Remember an upload. Raises ExhaustedError when there are ``most`` already."""
+        """Remember an upload. Raises ExhaustedError when ``most`` are under way already."""
         ...
 
     def upload(self, project: str, upload_id: str) -> Upload:

@@ -24,7 +24,7 @@ class IngestionSettings(ServiceSettings):
     project: str = Field(default="default", description="The project that this service keeps data of.")
     max_upload_bytes: int = Field(default=2 << 30, ge=1, description="Largest upload, in bytes.")
     max_decoded_bytes: int = Field(default=4 << 30, ge=1, description="Largest upload once decompressed, in bytes.")
-    max_open_uploads: int = Field(default=500, ge=1, description="Uploads kept at the same time.")
+    max_open_uploads: int = Field(default=500, ge=1, description="Uploads under way at the same time.")
     upload_keep_hours: int = Field(default=168, ge=1, description="Hours until an upload is forgotten.")
     object_grace_hours: int = Field(default=24, ge=1, description="Hours that an object without a version is kept.")
     reader_processes: int = Field(default=2, ge=1, le=64, description="Files that are read at the same time.")

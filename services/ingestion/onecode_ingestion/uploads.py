@@ -28,7 +28,7 @@ class Uploads:
     Args:
         ports: Everything outside.
         limits: On one upload.
-        most: Uploads kept at the same time.
+        most: Uploads under way at the same time.
         keep: How long an upload is kept.
     """
 

@@ -94,7 +94,9 @@ def test_uploads_are_counted_and_found_by_age(records: DatabaseRecords) -> None:
     with pytest.raises(ExhaustedError) as refusal:
         records.add_upload(upload(3), 2)
     assert refusal.value.code == "upload.too_many"
-    assert records.upload_ids() == {"u_1", "u_2"}
+    records.complete_upload("u_1", "c" * 64)
+    records.add_upload(upload(3), 2)
+    assert records.upload_ids() == {"u_1", "u_2", "u_3"}
     assert [one.upload_id for one in records.uploads_before(NOW - timedelta(days=7))] == ["u_1"]
 
 

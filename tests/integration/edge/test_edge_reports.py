@@ -104,8 +104,8 @@ class _Now:
 
 
 @pytest.fixture
-def office(world: World, tmp_path: Path) -> Iterator[Office]:
-    made = Office(world, tmp_path / "office")
+def office(world: World, quick_path: Path) -> Iterator[Office]:
+    made = Office(world, quick_path / "office")
     yield made
     made.database.close()
     made.server.close()
@@ -205,7 +205,7 @@ def test_a_bus_that_takes_reports_and_never_acknowledges_them_is_left_for_http(o
 def test_with_nobody_there_the_outbox_does_not_grow_by_time_alone(office: Office) -> None:
     office.bus.connected = False
     office.world.cloud.refuse_tokens = True
-    for number in range(200):
+    for number in range(40):
         office.collected.append(([counter(number + 1, start=60 * number)], "serve-a"))
         office.turn(31)
     assert office.outbox.waiting() <= 4, "one status, and full rows of counters"
@@ -213,7 +213,7 @@ def test_with_nobody_there_the_outbox_does_not_grow_by_time_alone(office: Office
     office.turn(31)
     office.turn(31)
     assert office.outbox.waiting() == 0
-    assert len(office.world.cloud.counters()) == 200
+    assert len(office.world.cloud.counters()) == 40
 
 
 def test_a_wrong_clock_is_found_by_the_answer_of_the_server(office: Office) -> None:

@@ -43,10 +43,10 @@ def world(tmp_path: Path) -> Iterator[World]:
     with broker(tmp_path / "nats", port):
         rollout = Rollout(port)
         server = Inference(tmp_path / "home", distribution, port)
-        server.start()
-        rollout.start()
-        eventually(lambda: rollout._bus.connected, "the bus does not connect")
         try:
+            server.start()
+            rollout.start()
+            eventually(lambda: rollout._bus.connected, "the bus does not connect")
             yield World(distribution, rollout, server)
         finally:
             server.stop()

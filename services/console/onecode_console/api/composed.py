@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from onecode.ingestion.v1 import ingestion_pb2 as ingestion
 from onecode.registry.v1 import registry_pb2 as registry
 from onecode.training.v1 import training_pb2 as training
-from onecode_common.errors import InvalidError
+from onecode_common.errors import InvalidError, NotFoundError
 from onecode_console.api.relay import PREFIX, Document, answer, take_fields
 from onecode_console.convert import from_json, to_json
 from onecode_console.health import Health
@@ -56,10 +56,12 @@ def install_found(app: FastAPI, peers: Peers, project: str) -> None:
         every = registry.ListVersionsRequest(project=project, model=model)
         versions = sorted(peers.call("registry", "ListVersions", every).versions, key=lambda each: -each.release)
         aliases = {alias: each.digest for each in versions for alias in each.aliases}
-        newest = {"version": to_json(versions[0])} if versions else {}
+        if not versions:
+            message = f"there is no model {ascii(model)[:80]}"
+            raise NotFoundError(message, code="model.unknown", params={"model": ascii(model)[:80]})
         document = {
             "name": model,
-            **newest,
+            "version": to_json(versions[0]),
             "versions": [to_json(each) for each in versions],
             "aliases": aliases,
         }

@@ -36,9 +36,10 @@ class DatabaseRecords:
     def add_upload(self, upload: Upload, most: int) -> None:
         """Remember an upload."""
         with self._database.transaction() as connection:
-            count = connection.execute(select(func.count()).select_from(t.uploads)).scalar_one()
+            unfinished = select(func.count()).select_from(t.uploads).where(t.uploads.c.sha256 == "")
+            count = connection.execute(unfinished).scalar_one()
             if count >= most:
-                message = f"{count} uploads are kept already, at most {most}: commit or delete some"
+                message = f"{count} uploads are under way already, at most {most}: finish or delete some"
                 raise ExhaustedError(message, code="upload.too_many", params={"limit": most})
             row = {name: getattr(upload, name) for name in Upload.__slots__}
             connection.execute(insert(t.uploads).values({**row, "created": upload.created.isoformat()}))

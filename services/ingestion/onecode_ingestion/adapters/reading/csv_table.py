@@ -94,8 +94,9 @@ class CsvTable:
         found = list(self._name_findings)
         if self._ragged.count:
             severity = WARNING if self._asked.ragged_rows == DROP else ERROR
-            detail = f"line {self._ragged.rows[0]} has {self._ragged.example} ({self._ragged.count} such rows)"
-            params = {"columns": str(len(self._names))}
+            line, values, width = self._ragged.rows[0], self._ragged.example, len(self._names)
+            detail = f"line {line} has {values} values, the header has {width} columns ({self._ragged.count} such rows)"
+            params = {"row": str(line), "values": values, "columns": str(width)}
             rows = tuple(self._ragged.rows)
             found.insert(0, Finding("data.ragged", severity, self._ragged.count, detail, "", rows, params))
         if self.encoding != UTF8 and not self._asked.encoding:
@@ -155,7 +156,7 @@ class CsvTable:
             if len(row) == width:
                 yield line, row
             else:
-                ragged.add(line, f"{len(row)} values, the header has {width} columns")
+                ragged.add(line, str(len(row)))
 
 
 def _empty(why: str) -> InvalidError:
