@@ -5,15 +5,13 @@ Nothing here waits for the cloud.
 """
 
 import threading
-from collections.abc import Mapping
 
 from onecode_common.errors import PreconditionError
 from onecode_delivery.policy import Policy
-from onecode_edge.domain import crashes, plan
+from onecode_edge.domain import crashes
 from onecode_edge.domain import transition as states
 from onecode_edge.domain.modelset import ModelSet
 from onecode_edge.domain.observed import Observed
-from onecode_edge.domain.plan import Wish
 from onecode_edge.domain.transition import Transition
 from onecode_edge.following import (
     follow_probation,
@@ -23,27 +21,20 @@ from onecode_edge.following import (
     keep_serving,
     switch,
 )
+from onecode_edge.replanning import Replanner
 from onecode_edge.situation import Situation
 
 _LONGEST_STEP_S = 5.0
-_RETRY_REFUSED_S = 300.0
-_HELD = "held_revision"
 
 
 class Conductor:
-    """The gateway's state machine; safe to use from several threads.
-
-    Attributes:
-        changed: Set when there may be something to download, try, report or sweep.
-    """
+    """The gateway's state machine; safe to use from several threads."""
 
     def __init__(self, situation: Situation) -> None:
         self._at = situation
         self._lock = threading.RLock()
-        self._refused: dict[tuple[str, int, str], float] = {}
-        self._told: set[tuple[str, int, str]] = set()
+        self._planner = Replanner(situation)
         self._looked = situation.clock.monotonic()
-        self.changed = threading.Event()
 
     def recover(self) -> None:
         """Take up the work after a start: what the links name is served, what the journal intends is continued."""
@@ -60,6 +51,11 @@ class Conductor:
                     at.advance(state, detail="taken up after a start")
             elif current and at.sets.linked_id("committed") != current:
                 self._serve_committed()
+
+    @property
+    def changed(self) -> threading.Event:
+        """Set when there may be something to download, try, report or sweep."""
+        return self._at.changed
 
     def offer(self, policy: Policy) -> None:
         """Take the newest policy; the next :meth:`tick` acts on it."""
@@ -95,10 +91,9 @@ class Conductor:
                 at.sets.seal(at.transition.target, at.transition.generation, at.interval_s)
             following = at.advance(state, cause=cause, detail=detail, bad=bad)
             if state in (states.REFUSED, states.TIMED_OUT):
-                key = (following.model, following.revision, following.digest)
-                self._refused[key] = at.clock.monotonic() + _RETRY_REFUSED_S
+                self._planner.not_now(following)
             if state in states.ENDS:
-                self._end()
+                at.end()
 
     def roll_back(self, reason: str) -> str:
         """Serve what was served before, until the policy has a newer revision; return its name.
@@ -118,7 +113,7 @@ class Conductor:
             if at.transition is not None and at.transition.state in states.PREPARING:
                 at.advance(states.SUPERSEDED, cause="operator")
                 at.transition = None
-            at.journal.remember([(_HELD, str(_newest_revision(at.policy)))])
+            self._planner.hold()
             if at.transition is None:
                 present = at.sets.present
                 subject = present.entries[0] if present.entries else None
@@ -198,7 +193,7 @@ class Conductor:
             passed_s, self._looked = min(now - self._looked, _LONGEST_STEP_S), now
             self._follow(passed_s)
             self._leave_others()
-            self._replan()
+            self._planner.replan()
             self._tell_shares()
             transition = at.transition
             if transition is not None and transition.state == states.STAGED:
@@ -225,7 +220,7 @@ class Conductor:
                 at.sets.open()
             keep_serving(at)
         if at.transition is not None and at.transition.state in states.ENDS:
-            self._end()
+            at.end()
 
     def _leave_others(self) -> None:
         """Let older processes drain once the present set answers, or at once if there is nothing to serve."""
@@ -234,37 +229,6 @@ class Conductor:
             self._at.processes.leave(process.name)
         elif not self._at.sets.present.entries:
             self._at.processes.leave("")
-
-    def _replan(self) -> None:
-        """Compare what is served with what the policy asks for, and begin the next change if none is under way."""
-        at = self._at
-        policy = at.policy
-        if policy is None or self._held(policy) or (at.transition and at.transition.state == states.REVERTING):
-            return
-        wished = plan.wishes(policy, at.gateway, at.bad(), at.sets.present)
-        self._retune(policy, wished)
-        step = plan.next_step(at.sets.present, wished)
-        if at.transition is not None:
-            wish = wished.get(at.transition.model)
-            wanted: frozenset[str] = wish.entry.digests if wish and wish.entry else frozenset()
-            target = step.target.id if step else at.sets.present.id
-            if not states.superseded_by(at.transition, wanted, target):
-                self._adjust(at.transition, wished)
-                return
-            at.advance(states.SUPERSEDED)
-            self._end()
-        self._tell_outcomes(wished)
-        if step is not None and self._may_begin(step):
-            at.transition = at.journal.begin(step.subject, step.target, at.sets.linked_id("current"), policy.generation)
-            self.changed.set()
-
-    def _retune(self, policy: Policy, wished: Mapping[str, Wish]) -> None:
-        """Seal the shares that the policy has now for the versions that are served; no process is restarted."""
-        at = self._at
-        after = plan.retuned(at.sets.present, wished)
-        current = at.sets.current
-        if current is not None and (after != current.models or policy.interval_s != current.interval_s):
-            at.sets.seal(after, policy.generation, policy.interval_s)
 
     def _tell_shares(self) -> None:
         """Make the serving process divide requests as the seal says; it may have read an older one."""
@@ -276,49 +240,6 @@ class Conductor:
         if process.routed != wanted:
             at.processes.route(process, *wanted)
 
-    def _adjust(self, transition: Transition, wished: Mapping[str, Wish]) -> None:
-        """Keep the target of a transition in step with new shares and revisions of the same versions."""
-        target = plan.retuned(transition.target, wished)
-        entry = target.entry(transition.model)
-        if target != transition.target and entry is not None:
-            self._at.keep(transition, target=target, revision=entry.revision, rollout=entry.rollout)
-
-    def _tell_outcomes(self, wished: Mapping[str, Wish]) -> None:
-        """Report, once for each revision, what needs no change: a version refused here, or one served already."""
-        at = self._at
-        process = at.serving()
-        proven = process is not None and at.sets.linked_id("committed") == at.sets.present.id
-        for wish in wished.values():
-            held = at.sets.present.entry(wish.asked.name)
-            if wish.refused:
-                state, digest, served = states.REFUSED, wish.refused, ""
-            elif proven and process is not None and held is not None and held.digests == wish.asked.digests:
-                state, digest = states.COMMITTED, wish.asked.subject.digest
-                served = process.serving.get(held.name, "")
-            else:
-                continue
-            key = (wish.asked.name, wish.asked.revision, digest)
-            if key not in self._told:
-                self._told.add(key)
-                cause = "quarantine" if wish.refused else ""
-                at.journal.tell(wish.asked, state, digest=digest, cause=cause, served=served)
-
-    def _may_begin(self, step: plan.Step) -> bool:
-        if step.subject is None:
-            return True
-        key = (step.subject.name, step.subject.revision, step.subject.subject.digest)
-        return self._at.clock.monotonic() >= self._refused.get(key, 0.0)
-
-    def _held(self, policy: Policy) -> bool:
-        """Return whether an operator went back by hand and no newer revision has come since."""
-        held = self._at.journal.meta(_HELD)
-        if not held:
-            return False
-        if _newest_revision(policy) > int(held):
-            self._at.journal.remember([(_HELD, "")])
-            return False
-        return True
-
     def _serve_committed(self) -> None:
         """Serve the last good set: the journal knows nothing of the present one."""
         at = self._at
@@ -326,18 +247,9 @@ class Conductor:
         if committed is not None and not at.sets.damaged(committed):
             at.sets.switch(at.sets.seal(committed, at.generation, at.interval_s))
 
-    def _end(self) -> None:
-        self._at.transition = None
-        self._at.journal.forget_old()
-        self.changed.set()
-
 
 def _same(mine: Transition, other: Transition) -> bool:
     return (mine.id, mine.state) == (other.id, other.state)
-
-
-def _newest_revision(policy: Policy | None) -> int:
-    return max((model.revision for model in policy.models), default=0) if policy is not None else 0
 
 
 def _described(transition: Transition) -> dict[str, object]:

@@ -93,6 +93,11 @@ class Serving:
         self.plane.set_routes({entry.name: _route(entry) for entry in models.entries})
         self._counters.set_interval(interval_s)
 
+    def end_now(self) -> None:
+        """Drain without waiting for the last counters to be fetched."""
+        self.taken.set()
+        self.draining.set()
+
     def questions(self) -> Mapping[str, Answer]:
         """Return what may be asked over the private socket."""
         return {
@@ -156,7 +161,7 @@ def main() -> int:
     layout = Layout(settings.home_dir)
     serving = Serving(layout, arguments.name, arguments.gateway)
     signal.signal(signal.SIGTERM, lambda *_: serving.draining.set())
-    signal.signal(signal.SIGINT, lambda *_: (serving.taken.set(), serving.draining.set()))
+    signal.signal(signal.SIGINT, lambda *_: serving.end_now())
     private = UnixHttpServer(layout.serve_socket(arguments.name), serving.questions(), "private")
     private.start()
     try:

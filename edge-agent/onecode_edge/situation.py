@@ -1,6 +1,7 @@
 """Hold what is known at one moment: what is served, what is intended, which processes run."""
 
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,6 +30,7 @@ class Situation:
         policy: The newest accepted one.
         deaths: When processes of the present set ended unasked in the last minutes, by the monotonic clock.
         lost: What the version on trial did in processes that are gone.
+        changed: Set with each new state; whoever waits for work clears it.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Situation:
         self.policy: Policy | None = None
         self.deaths: list[float] = []
         self.lost = Observed()
+        self.changed = threading.Event()
         self._transition: Transition | None = None
         self._entered = clock.monotonic()
 
@@ -61,7 +64,13 @@ class Situation:
     def transition(self, value: Transition | None) -> None:
         if value is None or self._transition is None or value.state != self._transition.state:
             self._entered = self.clock.monotonic()
+            self.changed.set()
         self._transition = value
+
+    def end(self) -> None:
+        """Note that the transition has ended."""
+        self.transition = None
+        self.journal.forget_old()
 
     @property
     def state_s(self) -> float:

@@ -61,7 +61,12 @@ class SignedRepository:
         self._unwritten = {"targets", "models", "fleet"}
 
     def publish_model(
-        self, model: str, release: int, onnx: bytes, golden: bytes, change: Callable[[dict[str, Any]], None] | None = None
+        self,
+        model: str,
+        release: int,
+        onnx: bytes,
+        golden: bytes,
+        change: Callable[[dict[str, Any]], None] | None = None,
     ) -> str:
         """Publish a version and return its digest; ``change`` edits the manifest before it is signed."""
         files = [

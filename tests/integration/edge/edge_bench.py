@@ -1,4 +1,4 @@
-"""A gateway's state machine on a real disk, with processes and downloads that only pretend, so that it runs in milliseconds."""
+"""A gateway's state machine on a real disk, with processes and downloads that only pretend: milliseconds each."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -76,7 +76,9 @@ class PretendedProcesses:
             bad = next((digest for digest in models.digests if digest in self.fail), None)
             if bad is not None:
                 del self.running[name]
-                self.deaths.append(Death(name, process.set_id, False, self.fail[bad], "as told", {}))
+                self.deaths.append(
+                    Death(name, process.set_id, cause=self.fail[bad], detail="as told", expected=False, totals={})
+                )
                 continue
             if process.phase == "loading":
                 self.models[name] = models
@@ -89,7 +91,9 @@ class PretendedProcesses:
     def die(self, cause: str = "") -> None:
         """End every process without being asked."""
         for name, process in self.running.items():
-            self.deaths.append(Death(name, process.set_id, False, cause, "killed", process.totals))
+            self.deaths.append(
+                Death(name, process.set_id, cause=cause, detail="killed", expected=False, totals=process.totals)
+            )
         self.running = {}
 
     def route(self, process: ServeProcess, models: ModelSet, interval_s: int) -> None:

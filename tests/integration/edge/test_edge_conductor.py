@@ -1,6 +1,5 @@
 """The gateway's state machine: what each event leads to, and what a cut at any step leaves."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -370,7 +369,7 @@ CORRUPTIONS: dict[str, Callable[[Bench], object]] = {
     "seal missing": lambda b: seal_of(b).unlink(),
     "seal of another set": lambda b: rewrite(seal_of(b), seal_of(b, "previous").read_bytes()),
     "seal longer": lambda b: rewrite(seal_of(b), seal_of(b).read_bytes() + b"{}"),
-    "folder of the set missing": lambda b: os.rename(seal_of(b).parent, b.layout.root / "elsewhere"),
+    "folder of the set missing": lambda b: seal_of(b).parent.rename(b.layout.root / "elsewhere"),
     "model flipped": lambda b: flip(object_of(b, b.two)),
     "model truncated": lambda b: rewrite(object_of(b, b.two), object_of(b, b.two).read_bytes()[:-1]),
     "model longer": lambda b: rewrite(object_of(b, b.two), object_of(b, b.two).read_bytes() + b"x"),

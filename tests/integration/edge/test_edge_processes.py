@@ -50,8 +50,10 @@ def test_a_serving_process_that_dies_is_back_and_one_model_that_kills_it_goes_ba
         victims = until(lambda: agent.children("onecode_edge.serve"), "a serving process")
         os.kill(victims[-1], signal.SIGKILL)
         until(
-            lambda: (agent.status()["action"] or {"starts": 99})["starts"] > before  # noqa: B023 - asked in this turn
-            or "rolled_back" in cloud.states(world.two),
+            lambda: (
+                (agent.status()["action"] or {"starts": 99})["starts"] > before  # noqa: B023 - asked in this turn
+                or "rolled_back" in cloud.states(world.two)
+            ),
             "the death is counted",
         )
     until(lambda: "rolled_back" in cloud.states(world.two), "three starts without a commit")

@@ -96,9 +96,10 @@ def test_a_model_that_occurs_twice_is_refused() -> None:
 def test_arms_are_accepted_only_if_every_bucket_has_exactly_one(ranges: list[tuple[int, int]]) -> None:
     whole = document()
     whole["models"][0]["arms"] = [arm(start, end) for start, end in ranges]
-    exact = all(
-        sum(start <= number < end for start, end in ranges) == 1 for number in (0, 1, 4_999, 9_998, 9_999)
-    ) and sum(max(end - start, 0) for start, end in ranges) == BUCKETS
+    exact = (
+        all(sum(start <= number < end for start, end in ranges) == 1 for number in (0, 1, 4_999, 9_998, 9_999))
+        and sum(max(end - start, 0) for start, end in ranges) == BUCKETS
+    )
     try:
         model = parse(whole).models[0]
     except InvalidError:

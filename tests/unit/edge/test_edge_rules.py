@@ -144,7 +144,7 @@ NEW = transition("staged").target.id
         ("reverting", "old", True, "reverting"),
     ],
 )
-def test_a_restart_goes_on_where_the_disk_says(state: str, current: str, sealed: bool, goes_on: str) -> None:  # noqa: FBT001
+def test_a_restart_goes_on_where_the_disk_says(state: str, current: str, sealed: bool, goes_on: str) -> None:
     assert states.after_restart(transition(state), current, sealed=sealed) == goes_on
     assert goes_on == state or states.allowed(state, goes_on)
 

@@ -65,6 +65,12 @@ def test_unknown_lines_of_a_later_release_change_nothing() -> None:
     assert change(RUN, {"kind": "hologram", "x": 1}, NOW).run == RUN
 
 
+def test_the_reason_of_a_failure_is_kept_until_its_driver_is_gone() -> None:
+    run = change(began(RUN, 7, NOW), {"kind": "failed", "code": "data.infinite", "message": "column 'a'"}, NOW).run
+    assert (run.state, run.error_code, run.error) == (states.RUNNING, "data.infinite", "column 'a'")
+    assert began(run, 8, NOW).error_code == ""
+
+
 def test_the_outcome_is_kept_until_it_is_registered() -> None:
     outcome = {"winner": 4, "test_metrics": {"r2": 0.5}, "parity": {"passed": True}}
     run = change(began(RUN, 7, NOW), {"kind": "outcome", "outcome": outcome, "message": "proven"}, NOW).run

@@ -167,7 +167,11 @@ def first_release(story: Story, chapter: Chapter) -> None:
     )
     chapter.claim("v1 is the champion", champion == story.digest("v1"))
     agreement = compare_with_runtime(
-        MODEL, story.platform.servers(), story.readings.features, story.expected[story.release("v1")]
+        MODEL,
+        story.platform.servers(),
+        story.readings.features,
+        story.expected[story.release("v1")],
+        story.platform.patience_s,
     )
     chapter.claim(
         "Stock clients get ONNX Runtime's numbers from cloud and gateways, over gRPC and HTTP",

@@ -59,6 +59,9 @@ def change(run: Run, line: Mapping[str, Any], now: datetime) -> Change:
             parity=outcome["parity"],
         )
         return _step(run, {"stage": "register", "progress": _REGISTERING, "message": line["message"]}, now)
+    if kind == BROKEN:
+        # The run ends when its driver is gone, which may be seen later than this line.
+        return Change(replace(run, error_code=str(line["code"]), error=str(line["message"])))
     if kind in (STEP, TRIAL):
         return _step(run, line, now)
     return Change(run)

@@ -5,12 +5,10 @@ goes on as if nothing had happened.
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from onecode_common.errors import ConflictError, NotFoundError, OnecodeError, UnavailableError
-from onecode_training.domain import journal
 from onecode_training.domain.job import Job
 from onecode_training.domain.journal import Change, change, lines_of, told
 from onecode_training.domain.run import (
@@ -123,13 +121,13 @@ class Attempts:
     def _follow(self, run: Run) -> None:
         # In this order: what a driver wrote before it went is read after it is seen to be gone.
         alive = self._ports.drivers.alive(run.run_id)
-        run, last = self._hear(run)
+        run = self._hear(run)
         if run.state == STOPPING:
             self._stop(run, alive=alive)
         elif alive or run.outcome:
             return
-        elif last.get("kind") == journal.BROKEN:
-            self._gone(run, FAILED, str(last["code"]), str(last["message"]))
+        elif run.error_code:
+            self._gone(run, FAILED, run.error_code, run.error)
         else:
             self._gone(run, INTERRUPTED, "run.interrupted", "the driver ended before the run was done: resume it")
 
@@ -145,12 +143,12 @@ class Attempts:
         elif now - self._asked[run.run_id] > _GRACE:
             self._ports.drivers.clear(run.run_id, run.driver)
 
-    def _hear(self, run: Run) -> tuple[Run, Mapping[str, object]]:
-        """Take in what the driver told since the last look; return the run and the last line."""
+    def _hear(self, run: Run) -> Run:
+        """Take in what the driver told since the last look, and return the run."""
         content = self._ports.drivers.read(run.run_id, run.attempt, run.spool_offset)
         lines, length = lines_of(content)
         if not lines:
-            return run, {}
+            return run
         changes = []
         with self._ports.records.transaction() as unit:
             for line in lines:
@@ -161,7 +159,7 @@ class Attempts:
             if each.point is not None:
                 self._ports.hints.progress(each.run, each.point)
         self._changed.ring()
-        return run, lines[-1]
+        return run
 
     def _keep(self, unit: Unit, step: Change) -> Run:
         run = step.run
