@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from onecode_common.errors import ConflictError, InvalidError
 
 _IDLE_S = 60.0
-_YIELD_S = 5.0
+_YIELD_S = 10.0
 _PIECE = 1 << 20
 
 

@@ -52,6 +52,9 @@ def world(tmp_path: Path) -> Iterator[World]:
             server.stop()
             rollout.stop()
             distribution.stop()
+            # Shown by pytest where a test failed.
+            print((tmp_path / "log").read_text())  # noqa: T201
+            print([(number, one.WhichOneof("body"), one.action.state) for number, one in rollout.reports.items()])  # noqa: T201
 
 
 def _committed(world: World, built: make.Built, revision: int) -> bool:

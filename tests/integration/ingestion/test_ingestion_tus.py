@@ -38,7 +38,7 @@ def send_and_cut(platform: Any, upload_id: str, offset: int, announced: int, con
 def settled(platform: Any, upload_id: str, least: int) -> int:
     """Return the offset once it has reached at least ``least``."""
     offset = -1
-    for _ in range(200):
+    for _ in range(3000):
         offset = platform.offset(upload_id)
         if offset >= least:
             break
