@@ -70,7 +70,7 @@ class Killer(threading.Thread):
 def pid_of(home: Path, name: str) -> int | None:
     """Return the process of a name; the driver and MLflow are found below the platform by their command."""
     if name in ("driver", "mlflow"):
-        word = "onecode_training.driver" if name == "driver" else "mlflow_app"
+        word = "onecode_training.driver" if name == "driver" else "mlflow_program"
         return _below(home, word)
     answer = subprocess.run(
         [ONECODE, "status", "--home", str(home), "-o", "json"], capture_output=True, text=True, check=False, timeout=30

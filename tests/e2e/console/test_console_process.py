@@ -18,7 +18,7 @@ from onecode_common.keys import jwks_document, load_or_create_key, public_bytes
 
 TOKEN = "token-of-programs-0123456789"
 LIMIT_S = 60
-MOST_RSS = 130 << 20
+MOST_RSS = 160 << 20
 
 
 def free_port() -> int:

@@ -69,6 +69,7 @@ def linear(weight: float, *, log: bool = False) -> bytes:
     if log:
         nodes.append(helper.make_node("Add", ["scaled", "one"], ["shifted"]))
         nodes.append(helper.make_node("Log", ["shifted"], ["prediction"]))
+    ones = [helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])] if log else []
     graph = helper.make_graph(
         nodes,
         "linear",
@@ -77,7 +78,7 @@ def linear(weight: float, *, log: bool = False) -> bytes:
         [
             helper.make_tensor("axes", TensorProto.INT64, [1], [1]),
             helper.make_tensor("weight", TensorProto.FLOAT, [1], [weight]),
-            helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0]),
+            *ones,
         ],
     )
     return onnx.ModelProto.SerializeToString(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecode_console.domain.charts import Frame, histogram, thin, ticks, widened
+from onecode_console.domain.charts import Frame, histogram, labels, thin, ticks, widened
 from onecode_console.domain.evidence_chart import Limits, Sample, evidence_charts, odds
 from onecode_console.domain.score_chart import Scored, cost_charts, score_charts
 
@@ -29,6 +29,22 @@ def test_ticks_are_the_values_people_expect() -> None:
     assert ticks(0.05, 0.97, 5) == [0.2, 0.4, 0.6, 0.8]
     assert ticks(3, 3) == [3]
     assert ticks(math.nan, 1) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([0, 25, 50], ["0", "25", "50"]),
+        ([0.97840, 0.97842, 0.97844], ["0.97840", "0.97842", "0.97844"]),
+        ([0, 2.5, 5], ["0.0", "2.5", "5.0"]),
+        ([0.025, 0.05, 0.075], ["0.025", "0.050", "0.075"]),
+        ([0, 2500, 5000], ["0", "2,500", "5,000"]),
+        ([0.5], ["0.5"]),
+        ([], []),
+    ],
+)
+def test_labels_of_a_scale_tell_neighbours_apart(values: list[float], shown: list[str]) -> None:
+    assert labels(values) == shown
 
 
 @given(st.lists(finite, max_size=30))

@@ -57,6 +57,18 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
+def labels(values: Sequence[float]) -> list[str]:
+    """Return the values of one scale as text, all with the digits that tell neighbours apart."""
+    if len(values) < 2:  # noqa: PLR2004 - a step needs two
+        return [f"{value:.6g}" for value in values]
+    step = abs(values[1] - values[0])
+    # One digit more than the step's own place where the step is 25 or 2.5 of it.
+    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    if not math.isclose(step * 10**digits, round(step * 10**digits), rel_tol=1e-6):
+        digits += 1
+    return [f"{value:,.{digits}f}" for value in values]
+
+
 def widened(values: Sequence[float], margin: float = 0.08) -> tuple[float, float]:
     """Return a range that holds the finite values with some air around; (0, 1) for none."""
     finite = [value for value in values if math.isfinite(value)]

@@ -1,9 +1,9 @@
 """Lay out the scores of a training run: each trial a mark, the best so far a line, the trivial answer dashed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from onecode_console.domain.charts import Frame, Point, ticks, widened
+from onecode_console.domain.charts import Frame, Point, labels, ticks, widened
 
 SIZES = ((640, 280), (340, 260))
 """Width and height of the drawing on wide and on narrow screens; the page shows one of them."""
@@ -39,8 +39,8 @@ class ScoreChart:
     best: str
     baseline_y: float | None
     limit_x: float | None
-    x_ticks: Sequence[tuple[float, float]]
-    y_ticks: Sequence[tuple[float, float]]
+    x_ticks: Sequence[tuple[float, str]]
+    y_ticks: Sequence[tuple[float, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +89,8 @@ def _score_chart(trials: Sequence[Scored], baseline: float | None, winner: int, 
         frame.path(best),
         frame.y(baseline) if near and baseline is not None else None,
         None,
-        [(frame.x(value), value) for value in ticks(1, last, 8) if value == int(value)],
-        [(frame.y(value), value) for value in ticks(low, high, 5)],
+        [(frame.x(value), str(int(value))) for value in ticks(1, last, 8) if value == int(value)],
+        _named(ticks(low, high, 5), frame.y),
     )
 
 
@@ -104,9 +104,13 @@ def _cost_chart(measured: Sequence[Scored], limit: float, winner: int, size: tup
         "",
         None,
         frame.x(limit) if limit else None,
-        [(frame.x(value), value) for value in ticks(0, most, 5)],
-        [(frame.y(value), value) for value in ticks(low, high, 5)],
+        _named(ticks(0, most, 5), frame.x),
+        _named(ticks(low, high, 5), frame.y),
     )
+
+
+def _named(values: Sequence[float], place: Callable[[float], float]) -> list[tuple[float, str]]:
+    return [(place(value), label) for value, label in zip(values, labels(values), strict=True)]
 
 
 def _mark(frame: Frame, one: Scored, at: float, winner: int) -> Mark:

@@ -157,6 +157,7 @@ RULES: Mapping[str, str] = {
     "no_data": N_("no data"),
     "data": N_("data arrives again"),
     "limit": N_("the time limit has passed"),
+    "start": N_("its turn has come"),
     "first_release": N_("first release"),
     "quorum": N_("enough members have confirmed it"),
     "quorum.late": N_("too few members have confirmed it in time"),

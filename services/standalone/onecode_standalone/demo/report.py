@@ -13,7 +13,8 @@ _STYLE = """
 body{font:15px/1.55 system-ui,"PingFang SC","Noto Sans CJK SC",sans-serif;margin:2rem auto;max-width:60rem;
  padding:0 1rem;color:#1b1f27;background:#f7f8fa}
 section{background:#fff;border:1px solid #d5dae2;border-radius:8px;padding:1rem 1.25rem;margin:1rem 0}
-h1{font-size:1.7rem}h2{font-size:1.15rem;margin:.2rem 0 .8rem}table{border-collapse:collapse;width:100%}
+h1{font-size:1.7rem}h2{font-size:1.15rem;margin:.2rem 0 .8rem}table{border-collapse:collapse;width:100%;table-layout:fixed}
+td:first-child{width:1.4rem}td:nth-child(2){width:46%}
 td,th{padding:.3rem .5rem;border-bottom:1px solid #d5dae2;text-align:left;vertical-align:top}
 td.number{font-variant-numeric:tabular-nums}.ok{color:#1a7f37}.bad{color:#b3261e;font-weight:600}
 .mute{color:#5a6372}svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#5a6372}
@@ -89,9 +90,9 @@ def _svg(
         parts.append(f'<rect x="{_LEFT + index * 200}" y="{_HEIGHT + 8}" width="12" height="3" fill="{colour}"/>')
         parts.append(f'<text x="{_LEFT + 18 + index * 200}" y="{_HEIGHT + 14}">{html.escape(name)}</text>')
     parts.append(f'<line x1="{_LEFT}" y1="{floor}" x2="{right}" y2="{floor}" stroke="#868e9b"/>')
-    for share in (0.0, 0.5, 1.0):
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         x = _LEFT + (right - _LEFT) * share
-        parts.append(f'<text x="{x:.0f}" y="{floor + 16}" text-anchor="middle">{widest * share:,.0f}</text>')
+        parts.append(f'<text x="{x:.0f}" y="{floor + 16}" text-anchor="{anchor}">{widest * share:,.0f}</text>')
     parts.append(f'<text x="{right}" y="{_HEIGHT - 4}" text-anchor="end">requests answered by the candidate</text>')
     parts.append(f'<text x="4" y="{_TOP + 8}">ln e</text></svg>')
     return f"<figure><figcaption><b>{html.escape(title)}</b></figcaption>{''.join(parts)}</figure>"
@@ -106,7 +107,7 @@ def _page(chapters: list[Chapter], links: Mapping[str, str], charts: Sequence[st
     good = all_hold(chapters)
     verdict = '<b class="ok">Every claim holds.</b>' if good else '<b class="bad">Not every claim holds.</b>'
     total = sum(chapter.seconds for chapter in chapters)
-    sections = "".join(_section(number, chapter) for number, chapter in enumerate(chapters, 1))
+    sections = "".join(_section(number, chapter) for number, chapter in enumerate(chapters))
     anchors = "".join(f'<li><a href="{html.escape(url)}">{html.escape(name)}</a></li>' for name, url in links.items())
     drawn = "".join(f"<section>{chart}</section>" for chart in charts if chart)
     return (
