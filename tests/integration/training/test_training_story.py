@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from onecode_common.clock import SystemClock
 from onecode_common.errors import InvalidError, NotFoundError, OnecodeError
 from onecode_common.objects import DirectoryObjects
 from onecode_training.adapters.recipe_text import require_recipe
@@ -77,7 +78,7 @@ class Stage:
         folder = self.folder / "run"
         folder.mkdir(exist_ok=True)
         spool = folder / spool_file(job.attempt)
-        Story(read_job(job.document()), folder, Spool(spool), lambda *_: self.cluster).tell()
+        Story(read_job(job.document()), folder, Spool(spool, SystemClock()), lambda *_: self.cluster).tell()
         return [json.loads(line) for line in spool.read_text().splitlines()]
 
 

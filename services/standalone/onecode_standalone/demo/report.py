@@ -13,7 +13,8 @@ _STYLE = """
 body{font:15px/1.55 system-ui,"PingFang SC","Noto Sans CJK SC",sans-serif;margin:2rem auto;max-width:60rem;
  padding:0 1rem;color:#1b1f27;background:#f7f8fa}
 section{background:#fff;border:1px solid #d5dae2;border-radius:8px;padding:1rem 1.25rem;margin:1rem 0}
-h1{font-size:1.7rem}h2{font-size:1.15rem;margin:.2rem 0 .8rem}table{border-collapse:collapse;width:100%;table-layout:fixed}
+h1{font-size:1.7rem}h2{font-size:1.15rem;margin:.2rem 0 .8rem}
+table{border-collapse:collapse;width:100%;table-layout:fixed}
 td:first-child{width:1.4rem}td:nth-child(2){width:46%}
 td,th{padding:.3rem .5rem;border-bottom:1px solid #d5dae2;text-align:left;vertical-align:top}
 td.number{font-variant-numeric:tabular-nums}.ok{color:#1a7f37}.bad{color:#b3261e;font-weight:600}

@@ -2,7 +2,7 @@
 
 A line is a JSON object with ``kind``: ``step`` (stage, progress, message), ``trial`` (a step with a trial in it;
 ``quiet`` ones show nothing),
-``facts`` (metric, baseline), ``outcome`` (last line of a run that worked), ``failed`` (code, message) or ``stopped``.
+``facts`` (metric, baseline), ``outcome`` (last line of a run that worked), ``failed`` (code, message) or ``stopped``; ``at`` is when it was written.
 """
 
 import json
@@ -84,7 +84,7 @@ def _step(run: Run, line: Mapping[str, Any], now: datetime) -> Change:
     run = replace(run, last_sequence=run.last_sequence + 1)
     point = Point(
         sequence=run.last_sequence,
-        time=now,
+        time=datetime.fromisoformat(line["at"]) if "at" in line else now,
         state=run.state,
         stage=stage,
         progress=progress,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
+from onecode_common.clock import SystemClock
 from onecode_common.errors import OnecodeError
 from onecode_common.telemetry import configure_logging
 from onecode_training.domain.job import JOB_FILE, read_job, spool_file
@@ -26,7 +27,7 @@ def main(folder: Path) -> int:
     configure_logging("driver", "text", "INFO")
     os.nice(_NICENESS)
     job = read_job((folder / JOB_FILE).read_bytes())
-    spool = Spool(folder / spool_file(job.attempt))
+    spool = Spool(folder / spool_file(job.attempt), SystemClock())
     signal.signal(signal.SIGTERM, _stop)
     try:
         # These cost seconds and hundreds of megabytes; a stop may arrive meanwhile.

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from onecode_common.clock import Clock
 from onecode_training.domain import journal
 from onecode_training.domain.run import Trial
 
@@ -14,7 +15,8 @@ from onecode_training.domain.run import Trial
 class Spool:
     """Appends lines and flushes each to the disk before the next thing happens."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._clock = clock
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._progress = 0.0
         self._stage = "prepare"
@@ -62,5 +64,6 @@ class Spool:
         self._write({"kind": journal.STOPPED})
 
     def _write(self, line: Mapping[str, Any]) -> None:
-        os.write(self._handle, json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        told = {"at": self._clock.now().isoformat(), **line}
+        os.write(self._handle, json.dumps(told, ensure_ascii=False, allow_nan=False).encode() + b"\n")
         os.fsync(self._handle)

@@ -1,7 +1,7 @@
 """Start, stop, resume, find and watch runs."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -161,7 +161,7 @@ class Runs:
         """
         return self._move(project, run_id, by, asked_to_resume, "run.resume", "asked to go on")
 
-    def watch(self, project: str, run_id: str, after: int, active: Callable[[], bool]) -> Iterator[Seen]:
+    def watch(self, project: str, run_id: str, after: int, active: Callable[[], bool]) -> Generator[Seen, None, None]:
         """Yield every point after a sequence, then new ones, until the run has ended or nobody listens.
 
         Raises:
