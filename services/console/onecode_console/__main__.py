@@ -18,7 +18,7 @@ from onecode_console.adapters.facts import Facts, bus_reason
 from onecode_console.adapters.peers import GrpcPeers, PrincipalTokens
 from onecode_console.adapters.records import RecordedCopies, RecordedSessions
 from onecode_console.adapters.secret_files import SecretFiles
-from onecode_console.adapters.upstream import Upstream
+from onecode_console.adapters.upstream import HttpUpstream
 from onecode_console.domain.origins import origins_of
 from onecode_console.http import Faces
 from onecode_console.service import Choices, Ports, build
@@ -84,9 +84,9 @@ def _faces(
         return {"authorization": f"Bearer {issuer.caller(service)}", PRINCIPAL_HEADER: principal()}
 
     return Faces(
-        ingestion=Upstream("ingestion", settings.ingestion_http_url),
-        registry=Upstream("registry", settings.registry_http_url),
-        inference=Upstream("inference", settings.inference_url),
+        ingestion=HttpUpstream("ingestion", settings.ingestion_http_url),
+        registry=HttpUpstream("registry", settings.registry_http_url),
+        inference=HttpUpstream("inference", settings.inference_url),
         inside=inside,
         token=credentials.api_token,
     )

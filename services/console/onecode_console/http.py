@@ -10,7 +10,6 @@ from starlette.exceptions import HTTPException
 
 from onecode_common.errors import InvalidError, NotFoundError, OnecodeError
 from onecode_common.web import install_errors
-from onecode_console.adapters.upstream import Upstream
 from onecode_console.api.composed import install_audit, install_composed
 from onecode_console.api.events import install_events
 from onecode_console.api.openapi import install_openapi
@@ -24,7 +23,7 @@ from onecode_console.pages.assets import Assets
 from onecode_console.pages.desk import Desk
 from onecode_console.pages.questions import Questions
 from onecode_console.pages.render import Pages
-from onecode_console.ports import AuditCopies, Peers
+from onecode_console.ports import AuditCopies, Peers, Upstream
 from onecode_console.streams import Streams
 from onecode_console.usecases import Identity
 

@@ -1,11 +1,13 @@
 """Say what the console needs from outside."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
+from starlette.requests import Request
+from starlette.responses import Response
 
 from onecode_console.domain.sessions import Session
 
@@ -84,6 +86,31 @@ class Peers(Protocol):
         ...
 
 
+class Upstream(Protocol):
+    """Another service's HTTP face."""
+
+    async def forward(
+        self, request: Request, path: str, headers: Mapping[str, str], keep: Iterable[str], *, body: bool
+    ) -> Response:
+        """Pass a request on and return the answer, holding neither body.
+
+        Args:
+            request: What came in; its method, and its body if there is one.
+            path: Where to.
+            headers: What to send; nothing of the request is sent but these.
+            keep: Lower-case names of the answer's headers that may pass.
+            body: Whether the request has a body to pass on.
+
+        Raises:
+            UnavailableError: The service does not answer.
+        """
+        ...
+
+    def refuses(self, path: str, timeout_s: float) -> str | None:
+        """Ask a path and return why it is not answered with 200, or None."""
+        ...
+
+
 class Credentials(Protocol):
     """Secrets that the operator keeps in files; each call reads the present content."""
 
@@ -94,6 +121,3 @@ class Credentials(Protocol):
     def login_code(self) -> str:
         """Return the present login code; empty if there is none."""
         ...
-
-
-Params = Mapping[str, str]

@@ -23,7 +23,7 @@ from onecode_console.adapters.facts import bus_reason
 from onecode_console.adapters.peers import GrpcPeers, PrincipalTokens
 from onecode_console.adapters.records import RecordedCopies, RecordedSessions
 from onecode_console.adapters.secret_files import SecretFiles
-from onecode_console.adapters.upstream import Upstream
+from onecode_console.adapters.upstream import HttpUpstream
 from onecode_console.domain.origins import origins_of
 from onecode_console.http import Faces
 from onecode_console.service import Choices, Ports, Service, build
@@ -137,7 +137,11 @@ def _faces(url: str, issuer: TokenIssuer, principal: Callable[[], str]) -> Faces
         return {"authorization": f"Bearer {issuer.caller(service)}", PRINCIPAL_HEADER: principal()}
 
     return Faces(
-        Upstream("ingestion", url), Upstream("registry", url), Upstream("inference", url), inside, lambda: TOKEN
+        HttpUpstream("ingestion", url),
+        HttpUpstream("registry", url),
+        HttpUpstream("inference", url),
+        inside,
+        lambda: TOKEN,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onecode_console.domain.charts import Frame, histogram, labels, thin, ticks, widened
-from onecode_console.domain.evidence_chart import Limits, Sample, evidence_charts, odds
+from onecode_console.domain.evidence_chart import Limits, Sample, evidence_charts, odds, remaining
 from onecode_console.domain.score_chart import Scored, cost_charts, score_charts
 
 LIMITS = Limits(math.log(20), math.log(200), math.log(200))
@@ -129,6 +129,20 @@ def test_a_runaway_process_does_not_flatten_the_rest() -> None:
     ((_, chart), _) = evidence_charts(wild, LIMITS)
     assert chart.frame.high_y < 10
     assert all(chart.frame.top <= one.y <= chart.frame.bottom for one in chart.thresholds)
+
+
+@pytest.mark.parametrize(
+    ("better", "floor", "more"),
+    [(0.0, math.log(104), 1800), (math.log(100), 0.5, 1900), (0.1, 0.1, 0), (-3.0, -1.0, 0), (6.0, 6.0, 0)],
+)
+def test_what_is_still_needed_follows_from_the_pace(better: float, floor: float, more: int) -> None:
+    assert remaining([Sample(12_517, 0.0, better, floor, 1)], LIMITS) == more
+
+
+def test_nothing_is_said_of_the_pace_without_evidence() -> None:
+    assert remaining([], LIMITS) == 0
+    assert remaining([Sample(0, 0.0, 2.0, 2.0, 0)], LIMITS) == 0
+    assert remaining([Sample(100, 0.0, 2.0, 2.0, 0)], Limits(3.0, 0, 0)) == 0
 
 
 def test_no_evidence_is_no_chart() -> None:

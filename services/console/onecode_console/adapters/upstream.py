@@ -15,7 +15,7 @@ _PIECE = 64 << 10
 _GONE = 499
 
 
-class Upstream:
+class HttpUpstream:
     """One other service's HTTP face.
 
     Args:

@@ -6,8 +6,8 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request, Response
 
 from onecode_common.ids import check_id, check_name, hex_of
-from onecode_console.adapters.upstream import Upstream
 from onecode_console.api.relay import PREFIX
+from onecode_console.ports import Upstream
 
 _TUS_REQUEST = (
     "tus-resumable",

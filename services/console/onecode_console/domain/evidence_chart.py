@@ -14,6 +14,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 24, 44
 """Room for the scales around the plot, in pixels."""
 
 _LABEL = 15
+_SURE = math.log(2)
+"""Below two to one the pace says nothing yet."""
 _MOST_POINTS = 600
 _MOST_ROWS = 200
 _FLOOR = -3.0
@@ -102,6 +104,24 @@ class Limits:
     rollback: float
     promote: float
     floor: float
+
+
+def remaining(samples: Sequence[Sample], limits: Limits) -> int:
+    """Return about how many more candidate requests the proof needs if it grows as so far; 0 = cannot be said.
+
+    Both processes grow in proportion to the requests while the rates stay what they are.
+    """
+    if not samples:
+        return 0
+    last = samples[-1]
+    ways = ((last.better, limits.promote), (last.floor, limits.floor))
+    needs = [
+        last.requests * (limit - now) / now for now, limit in ways if limit and _SURE <= now < limit and last.requests
+    ]
+    if not needs:
+        return 0
+    rough = 10 ** max(0, len(str(int(min(needs)))) - 2)
+    return max(1, round(min(needs) / rough)) * rough
 
 
 def evidence_charts(samples: Sequence[Sample], limits: Limits) -> list[tuple[tuple[int, int], EvidenceChart]]:

@@ -35,7 +35,7 @@ class RolloutFacts:
         stable: Name of the version in use; empty on a first release.
         candidate_arm: Counts of the version on trial.
         stable_arm: Counts of the version in use.
-        remaining: Candidate requests still needed by the planner's estimate; 0 = unknown.
+        remaining: Candidate requests still needed at the present pace; 0 = unknown.
     """
 
     state: str

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse
 
 from onecode.rollout.v1 import rollout_pb2 as pb
 from onecode_common.errors import ConflictError, NotFoundError, PreconditionError
-from onecode_console.domain.evidence_chart import Limits, Sample, evidence_charts, odds
+from onecode_console.domain.evidence_chart import Limits, Sample, evidence_charts, odds, remaining
 from onecode_console.domain.rollout_story import Arm, RolloutFacts, story
 from onecode_console.domain.texts import Text, text
 from onecode_console.domain.words import ACTIONS, DECISIONS, OPEN_ROLLOUTS, ROLLOUTS, RULES, word
@@ -21,6 +21,9 @@ _MAX_REASON = 500
 _MOST_POINTS = 240
 _ATTENTION = ("paused", "awaiting_approval", "rollback_incomplete")
 _FIRST = ("lost", "unreached", "rejected", "rolled_back", "timed_out", "refused")
+
+_SPLIT = ("running", "paused", "promoting", "aborted")
+_TAKEN = ("switching", "probation", "committed")
 
 _METHODS = {
     "pause": ("PauseRollout", ()),
@@ -101,7 +104,6 @@ def rollout_row(one: Any) -> dict[str, Any]:
 
 def facts_of(one: Any) -> RolloutFacts:
     """Return what the sentence is made from."""
-    needed = int(one.estimate.requests_to_promote) - one.candidate_count.requests
     return RolloutFacts(
         state=one.state,
         reason=one.reason,
@@ -112,7 +114,7 @@ def facts_of(one: Any) -> RolloutFacts:
         stable=_name(one.stable_release, one.stable),
         candidate_arm=Arm(one.candidate_count.requests, one.candidate_count.errors),
         stable_arm=Arm(one.stable_count.requests, one.stable_count.errors),
-        remaining=max(0, needed) if one.estimate.requests_to_promote else 0,
+        remaining=remaining(_samples(one), _limits(one)) if one.state == "running" else 0,
     )
 
 
@@ -123,11 +125,8 @@ def _name(release: int, digest: str) -> str:
 def rollout_data(one: Any, told: Any, names: dict[str, str]) -> dict[str, Any]:
     """Return what the template of a rollout shows."""
     facts = facts_of(one)
-    samples = [
-        Sample(each.candidate_requests, each.log_e_worse, each.log_e_better, each.log_e_floor, each.step)
-        for each in one.evidence
-    ]
-    members = sorted((_member(each, one.plan.candidate, names) for each in one.members), key=lambda each: each["rank"])
+    samples = _samples(one)
+    members = sorted((_member(each, one, names) for each in one.members), key=lambda each: each["rank"])
     decisions = list(told.decisions) if told is not None else []
     return {
         "nav": "rollouts",
@@ -137,7 +136,7 @@ def rollout_data(one: Any, told: Any, names: dict[str, str]) -> dict[str, Any]:
         "attention": one.state in _ATTENTION,
         "open": one.state in OPEN_ROLLOUTS,
         "sentences": story(facts),
-        "charts": evidence_charts(samples, Limits(one.threshold_rollback, one.threshold_promote, one.threshold_floor)),
+        "charts": evidence_charts(samples, _limits(one)),
         "last": samples[-1] if samples else None,
         "points": [(each.requests, _reading(each)) for each in samples[-_MOST_POINTS:]],
         "members": members,
@@ -147,6 +146,17 @@ def rollout_data(one: Any, told: Any, names: dict[str, str]) -> dict[str, Any]:
         "decisions": [_decision(each) for each in reversed(decisions)],
         "told": told is not None,
     }
+
+
+def _samples(one: Any) -> list[Sample]:
+    return [
+        Sample(each.candidate_requests, each.log_e_worse, each.log_e_better, each.log_e_floor, each.step)
+        for each in one.evidence
+    ]
+
+
+def _limits(one: Any) -> Limits:
+    return Limits(one.threshold_rollback, one.threshold_promote, one.threshold_floor)
 
 
 def _reading(each: Sample) -> Text:
@@ -159,12 +169,14 @@ def _reading(each: Sample) -> Text:
     )
 
 
-def _member(each: Any, candidate: str, names: dict[str, str]) -> dict[str, Any]:
+def _member(each: Any, one: Any, names: dict[str, str]) -> dict[str, Any]:
+    # Where requests are split, a member serves both versions and reports the one in use.
+    has_both = one.state in _SPLIT and each.action in _TAKEN
     return {
         "one": each,
         "word": word(ACTIONS, each.action),
         "serves": named(names, each.served_digest) if each.served_digest else "",
-        "on_candidate": bool(each.served_digest) and each.served_digest == candidate,
+        "on_candidate": has_both or (bool(each.served_digest) and each.served_digest == one.plan.candidate),
         "rank": (each.action not in _FIRST, each.segment, each.source),
     }
 

@@ -11,6 +11,7 @@ from onecode_standalone.demo.claims import Chapter
 from onecode_standalone.demo.traffic import Traffic
 
 _OFFLINE_REQUESTS = 400
+_CONVICTING = 2
 _CANARY_SHARE = SHARES[0] / 10_000
 
 
@@ -24,9 +25,11 @@ def wrong_model(story: Story, chapter: Chapter) -> None:
     chapter.claim("The release of v3 is rolled back", ended(rollout, "rolled_back"), rollout["state"])
     members = {member["source"]: f"{member['action']} ({member.get('cause', '')})" for member in rollout["members"]}
     refused = [source for source, action in members.items() if action == "rejected (golden)"]
+    # Two refusals convict v3; whoever is slower than the verdict is told to leave it before it was tried.
+    spared = [source for source, action in members.items() if action == "superseded ()"]
     chapter.claim(
-        "Cloud and every gateway refuse v3 by its golden set",
-        len(refused) == 1 + story.platform.gateways,
+        "Cloud and gateways refuse v3 by its golden set, or were spared by the verdict of the others",
+        len(refused) >= _CONVICTING and len(refused) + len(spared) == 1 + story.platform.gateways,
         ", ".join(f"{source}: {action}" for source, action in sorted(members.items())),
     )
     chapter.claim(

@@ -1,8 +1,8 @@
 """Read what a driver told, one line a step, and say how it changes the run.
 
 A line is a JSON object with ``kind``: ``step`` (stage, progress, message), ``trial`` (a step with a trial in it;
-``quiet`` ones show nothing),
-``facts`` (metric, baseline), ``outcome`` (last line of a run that worked), ``failed`` (code, message) or ``stopped``; ``at`` is when it was written.
+``quiet`` ones show nothing), ``facts`` (metric, baseline), ``outcome`` (last line of a run that worked), ``failed``
+(code, message) or ``stopped``; ``at`` is when it was written.
 """
 
 import json
