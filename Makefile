@@ -68,7 +68,7 @@ $(BROWSER): $(STAMP)
 	@if command -v chromium >/dev/null; then :; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "== installing chromium"; \
-		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends chromium; } \
+		{ apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends chromium fonts-noto-cjk; } \
 			|| echo "chromium could not be installed: tests of pages will be skipped"; \
 	else \
 		echo "chromium is missing: tests of pages will be skipped; install it with: apt-get install chromium"; \

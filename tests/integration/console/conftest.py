@@ -136,13 +136,8 @@ def _faces(url: str, issuer: TokenIssuer, principal: Callable[[], str]) -> Faces
     def inside(service: str) -> dict[str, str]:
         return {"authorization": f"Bearer {issuer.caller(service)}", PRINCIPAL_HEADER: principal()}
 
-    return Faces(
-        HttpUpstream("ingestion", url),
-        HttpUpstream("registry", url),
-        HttpUpstream("inference", url),
-        inside,
-        lambda: TOKEN,
-    )
+    ingestion, registry, inference = (HttpUpstream(name, url) for name in ("ingestion", "registry", "inference"))
+    return Faces(ingestion, registry, inference, inside, lambda: TOKEN)
 
 
 def _free_port() -> int:

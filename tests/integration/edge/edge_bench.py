@@ -41,6 +41,11 @@ class HandClock:
         return self.seconds
 
 
+def ended(process: ServeProcess, cause: str, totals: Mapping[str, Observed]) -> Death:
+    """Return the death of a process that nobody asked to end."""
+    return Death(process.name, process.set_id, expected=False, cause=cause, detail="killed", totals=totals)
+
+
 class PretendedProcesses:
     """Serving processes that load what the seal on disk says, and do what the test tells them to."""
 
@@ -76,9 +81,7 @@ class PretendedProcesses:
             bad = next((digest for digest in models.digests if digest in self.fail), None)
             if bad is not None:
                 del self.running[name]
-                self.deaths.append(
-                    Death(name, process.set_id, cause=self.fail[bad], detail="as told", expected=False, totals={})
-                )
+                self.deaths.append(ended(process, self.fail[bad], {}))
                 continue
             if process.phase == "loading":
                 self.models[name] = models
@@ -90,10 +93,8 @@ class PretendedProcesses:
 
     def die(self, cause: str = "") -> None:
         """End every process without being asked."""
-        for name, process in self.running.items():
-            self.deaths.append(
-                Death(name, process.set_id, cause=cause, detail="killed", expected=False, totals=process.totals)
-            )
+        for process in self.running.values():
+            self.deaths.append(ended(process, cause, process.totals))
         self.running = {}
 
     def route(self, process: ServeProcess, models: ModelSet, interval_s: int) -> None:

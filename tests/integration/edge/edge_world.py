@@ -32,7 +32,7 @@ from onecode_edge.reporting import Subjects, shard
 from onecode_edge.unix_http import ask
 
 GATEWAY = "gw-1"
-_LIMIT_S = 40.0
+_LIMIT_S = 60.0
 
 
 def until(claim: Callable[[], Any], what: str = "", limit_s: float = _LIMIT_S) -> Any:
@@ -51,12 +51,15 @@ def until(claim: Callable[[], Any], what: str = "", limit_s: float = _LIMIT_S) -
         time.sleep(0.05)
 
 
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
+def held_port() -> socket.socket:
+    """Return a socket that keeps its port from everybody who picks one at random; an agent may listen beside it."""
+    with socket.create_server(("127.0.0.1", 0)) as chosen:
+        address = chosen.getsockname()
+    held = socket.socket()
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        held.setsockopt(socket.SOL_SOCKET, option, 1)
+    held.bind(address)
+    return held
 
 
 def linear(weight: float, *, log: bool = False) -> bytes:
@@ -226,7 +229,8 @@ class Agent:
     def __init__(self, world: "World", home: Path) -> None:
         self.world = world
         self.home = home
-        self.rest, self.grpc, self.ops = free_ports(3)
+        self.held = [held_port() for _ in range(3)]
+        self.rest, self.grpc, self.ops = (one.getsockname()[1] for one in self.held)
         self.process: subprocess.Popen[bytes] | None = None
         self.token_file = home.with_name("enrol-token")
         self.token_file.write_text(world.cloud.enrol_token)
@@ -370,7 +374,8 @@ class World:
         self.publish(model("shuttle", revision or self.generation + 1, *arms, **changes))
 
     def start_nats(self) -> None:
-        port = free_ports(1)[0]
+        with held_port() as held:
+            port = held.getsockname()[1]
         store = self.folder / "jetstream"
         config = self.folder / "nats.conf"
         config.write_text(f'listen: 127.0.0.1:{port}\njetstream {{ store_dir: "{store}" }}\n')
@@ -408,6 +413,8 @@ class World:
         self.agent.stop()
         for pid in self.agent.children():
             os.kill(pid, signal.SIGKILL)
+        for held in self.agent.held:
+            held.close()
         if self.bus is not None:
             self.bus.stop()
         if self.nats is not None:

@@ -1,7 +1,9 @@
 """What the inference server meets in the field: a signed distribution, a broker, a rollout that listens."""
 
+import http.client
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -51,9 +53,16 @@ def eventually(question: Callable[[], Any], what: str) -> Any:
 
 
 def free_port() -> int:
-    """Return a port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])
+    """Return a port that nobody has now, below those that the kernel hands out by itself."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Distribution:
@@ -294,7 +303,7 @@ class Inference:
         except urllib.error.HTTPError as error:
             with error:
                 return dict(json.loads(error.read()))
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return None
 
 

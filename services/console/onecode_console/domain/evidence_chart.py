@@ -120,7 +120,7 @@ def remaining(samples: Sequence[Sample], limits: Limits) -> int:
     ]
     if not needs:
         return 0
-    rough = 10 ** max(0, len(str(int(min(needs)))) - 2)
+    rough: int = 10 ** max(0, len(str(int(min(needs)))) - 2)
     return max(1, round(min(needs) / rough)) * rough
 
 
