@@ -14,7 +14,7 @@ BROWSER := $(VENV)/browser
 # Compilers call their plugins by name.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two workers; a file stays on one of them, so that what a module starts is started once.
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test up lint format docs proto bench clean
 

@@ -50,27 +50,7 @@ def assemble() -> tuple[str, str, str, Sequence[Part]]:
     records = SqlRecords(database, clock, settings.project)
     bus = Bus(settings.nats_url, "training", settings.nats_seed_file) if settings.nats_url else None
     issuer = TokenIssuer("training", load_key(settings.key_file), clock)
-    registry = connect(Peer("registry", settings.registry_address), issuer)
-    ingestion = connect(Peer("ingestion", settings.ingestion_address), issuer)
-    ports = Ports(
-        clock=clock,
-        records=records,
-        recipes=RecipeText(),
-        datasets=IngestionDatasets(ingestion, settings.project),
-        registry=RegistryPeer(
-            registry, settings.registry_http_url, lambda: issuer.caller("registry"), settings.project
-        ),
-        drivers=DriverProcesses(settings.home_dir, _ray_token(settings.home_dir)),
-        hints=BusHints(bus, clock, settings.project),
-    )
-    where = Where(
-        datasets_url=settings.datasets_url,
-        ray_address=settings.ray_address,
-        ray_cpus=settings.ray_cpus,
-        parallel_runs=settings.parallel_runs,
-        code_version=code_version(),
-    )
-    service = build(ports, where, settings.project)
+    service = build(_ports(settings, issuer, records, bus), _where(settings), settings.project)
     server = GrpcServer("training", settings.grpc_address, TokenVerifier(settings.jwks_file, clock), RULES)
     rpc.add_TrainingServiceServicer_to_server(service.servicer, server.server)
     before: list[Part] = []
@@ -78,6 +58,31 @@ def assemble() -> tuple[str, str, str, Sequence[Part]]:
         bus.ensure_streams()
         before = [bus, OutboxSender(database, records.outbox, bus)]
     return settings.log_format, settings.log_level, settings.ops_address, [*before, *service.loops, server]
+
+
+def _ports(settings: TrainingSettings, issuer: TokenIssuer, records: SqlRecords, bus: Bus | None) -> Ports:
+    clock, project = SystemClock(), settings.project
+    registry = connect(Peer("registry", settings.registry_address), issuer)
+    ingestion = connect(Peer("ingestion", settings.ingestion_address), issuer)
+    return Ports(
+        clock=clock,
+        records=records,
+        recipes=RecipeText(),
+        datasets=IngestionDatasets(ingestion, project),
+        registry=RegistryPeer(registry, settings.registry_http_url, lambda: issuer.caller("registry"), project),
+        drivers=DriverProcesses(settings.home_dir, _ray_token(settings.home_dir)),
+        hints=BusHints(bus, clock, project),
+    )
+
+
+def _where(settings: TrainingSettings) -> Where:
+    return Where(
+        datasets_url=settings.datasets_url,
+        ray_address=settings.ray_address,
+        ray_cpus=settings.ray_cpus,
+        parallel_runs=settings.parallel_runs,
+        code_version=code_version(),
+    )
 
 
 def _ray_token(home: Path) -> Path:

@@ -63,6 +63,13 @@ class Platform:
             time.sleep(0.05)
         pytest.fail(f"{service} does not become ready: {self.log(service)}")
 
+    def start_bus(self) -> None:
+        """Start a message bus with streams, and without passwords."""
+        program = Path(sys.executable).parent / "nats-server"
+        with (self.home / "nats.log").open("ab") as log:
+            arguments = ["-js", "-sd", str(self.home / "nats"), "-a", "127.0.0.1", "-p", str(self.ports["nats"])]
+            self.processes["nats"] = subprocess.Popen([str(program), *arguments], stdout=log, stderr=log)
+
     def end(self, service: str, number: int = signal.SIGKILL) -> None:
         """End a service."""
         process = self.processes.pop(service)
@@ -167,7 +174,7 @@ class Platform:
         """End everything."""
         for channel in self.channels:
             channel.close()
-        for service in [name for name in ("training", "registry", "ingestion") if name in self.processes]:
+        for service in [name for name in ("training", "registry", "ingestion", "nats") if name in self.processes]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.end(service, signal.SIGTERM)
 
@@ -181,9 +188,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     fleet = load_or_create_key(home / "keys" / "fleet.key").public_key()
     (home / "fleet.pub").write_bytes(fleet.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     issuers = {name: TokenIssuer(name, key, SystemClock()) for name, key in keys.items()}
-    ports = _ports("ingestion", "ingestion-http", "registry", "registry-http", "training", "mlflow", *_OPS)
+    ports = _ports("ingestion", "ingestion-http", "registry", "registry-http", "training", "mlflow", "nats", *_OPS)
     found = Platform(home, ports, _environments(home, ports), issuers)
     try:
+        found.start_bus()
         for service in ("ingestion", "registry", "training"):
             found.start(service)
         yield found
@@ -214,6 +222,7 @@ def _environments(home: Path, ports: Mapping[str, int]) -> dict[str, dict[str, s
             "REGISTRY_ADDRESS": at("registry"),
             "REGISTRY_HTTP_URL": f"http://{at('registry-http')}",
             "DATASETS_URL": f"file://{home}/objects/data",
+            "NATS_URL": f"nats://{at('nats')}",
         },
     }
     environments = {}

@@ -2,12 +2,15 @@
 
 import http.client
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from onecode.events.v1 import events_pb2 as events
 from onecode.training.v1 import training_pb2 as pb
 from onecode.training.v1 import training_pb2_grpc as rpc
+from onecode_common.bus import Bus
 from onecode_common.errors import DeniedError, InvalidError, NotFoundError, OnecodeError, UnauthenticatedError
 
 PROJECT = "default"
@@ -90,7 +93,21 @@ def test_only_the_console_may_ask_and_only_for_somebody(platform: Any) -> None:
         )
 
 
-def test_a_run_that_its_data_refuses_fails_with_the_reason_before_ray_starts(platform: Any) -> None:
+@pytest.fixture
+def facts(platform: Any) -> Iterator[list[events.Envelope]]:
+    """What training tells while a test goes on."""
+    heard: list[events.Envelope] = []
+    bus = Bus(f"nats://127.0.0.1:{platform.ports['nats']}", "listener")
+    bus.start()
+    bus.subscribe("oc.ev.training.>", lambda _subject, content: heard.append(events.Envelope.FromString(content)))
+    assert bus.wait_connected(20)
+    yield heard
+    bus.stop()
+
+
+def test_a_run_that_its_data_refuses_fails_with_the_reason_before_ray_starts(
+    platform: Any, facts: list[events.Envelope]
+) -> None:
     rows = "\n".join(f"{number},{number * 2},1" for number in range(200))
     version = platform.commit("single", f"a,b,y\n{rows}\n".encode(), target="y")
     recipe = "task: tabular-classification"
@@ -100,6 +117,12 @@ def test_a_run_that_its_data_refuses_fails_with_the_reason_before_ray_starts(pla
     assert "'1'" in run.error
     assert run.trials == []
     assert run.finished.seconds >= run.started.seconds >= run.created.seconds > 0
+    platform.wait("r_single", lambda _run: any(fact.HasField("run_finished") for fact in facts))
+    ended = next(fact for fact in facts if fact.HasField("run_finished"))
+    assert (ended.run_finished.run_id, ended.run_finished.state) == ("r_single", "failed")
+    steps = [fact.run_progress for fact in facts if fact.HasField("run_progress")]
+    assert {step.run_id for step in steps} == {"r_single"}
+    assert steps[-1].state == "failed"
 
 
 def test_a_stop_before_the_turn_needs_no_driver(platform: Any, version: str) -> None:

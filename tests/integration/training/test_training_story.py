@@ -15,12 +15,11 @@ from onecode_common.clock import SystemClock
 from onecode_common.errors import InvalidError, NotFoundError, OnecodeError
 from onecode_common.objects import DirectoryObjects
 from onecode_training.adapters.recipe_text import require_recipe
-from onecode_training.adapters.trial_task import Made, Question
+from onecode_training.adapters.trial_task import Made, Question, Work
 from onecode_training.domain.job import GOLDEN_FILE, MODEL_FILE, Job, read_job, spool_file
 from onecode_training.domain.portfolio import Candidate
 from onecode_training.domain.recipe import recipe_text
 from onecode_training.domain.table import Column, Dataset
-from onecode_training.driver.cluster import Work
 from onecode_training.driver.spool import Spool
 from onecode_training.driver.story import Story
 

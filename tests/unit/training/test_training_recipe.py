@@ -73,6 +73,10 @@ def test_every_default_is_written_out() -> None:
         ("budget: {max_bytes: 200kB}", "budget.max_bytes", "200kB"),
         ("budget: {max_p95_us: 0.0000001}", "budget.max_p95_us", "1e-07"),
         ("budget: {max_p95_us: -100}", "budget.max_p95_us", "-100"),
+        ("budget: {max_p95_us: .nan}", "budget.max_p95_us", "nan"),
+        ("budget: {max_p95_us: -.inf}", "budget.max_p95_us", "-inf"),
+        ("budget: {3: 4}", "budget", "3"),
+        ("target: !!binary aGVsbG8=", "target", "b'hello'"),
         ("budget: 5", "budget", "5"),
         ("search: {preset: fast}", "search.preset", "fast"),
         ("search: {families: [svm]}", "search.families.0", "svm"),
@@ -88,7 +92,8 @@ def test_every_default_is_written_out() -> None:
     ],
 )
 def test_a_wrong_field_is_named_with_its_value(more: str, path: str, value: str) -> None:
-    assert first_problem(f"task: tabular-classification\ntarget: broken\n{more}") == (path, value)
+    text = f"task: tabular-classification\n{'' if 'target' in more else 'target: broken'}\n{more}"
+    assert first_problem(text) == (path, value)
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,8 @@ class DriverProcesses:
             for pid in members:
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            self._reap()
             time.sleep(0.02)
+        self._reap()
         with suppress(OSError):
             left = Path((folder / RAY_NOTE).read_text())
             if left.name.startswith("oc-ray-"):

@@ -106,7 +106,8 @@ def predict(pipeline: Pipeline, numbers: NDArray[np.float32], texts: NDArray[np.
 
 def curve_of(pipeline: Pipeline) -> tuple[float, ...]:
     """Return the training loss of each epoch where the estimator kept it."""
-    return tuple(float(value) for value in getattr(pipeline[-1], "loss_curve_", ())[:200])
+    losses = getattr(pipeline[-1], "loss_curve_", ())[:200]
+    return tuple(float(value) for value in losses if np.isfinite(value))
 
 
 def _linear(parameters: Mapping[str, Any], data: TableData, _rows: int, seed: int) -> Any:

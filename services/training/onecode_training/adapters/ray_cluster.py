@@ -10,9 +10,8 @@ import ray
 from ray.exceptions import RayError
 
 from onecode_common.errors import UnavailableError
-from onecode_training.adapters.trial_task import Made, Question
+from onecode_training.adapters.trial_task import Made, Question, Work
 from onecode_training.domain.portfolio import Candidate
-from onecode_training.driver.cluster import Work
 
 _STORE_BYTES = 150 << 20
 _LONGEST_TEMPORARY = 40

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import yaml
@@ -20,10 +20,13 @@ def read_recipe(text: str) -> tuple[Recipe | None, list[Problem]]:
     """Return the recipe, or None, and what is wrong with it."""
     try:
         document = _document(text)
+        foreign = list(_foreign(document))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return None, [Problem("", f"the recipe is neither YAML nor JSON: {_sentence(error)}", text[:80])]
     if not isinstance(document, dict):
         return None, [Problem("", "the recipe is not a mapping: begin with task: tabular-classification", text[:80])]
+    if foreign:
+        return None, foreign[:_MOST_PROBLEMS]
     try:
         recipe: Recipe = _adapter().validate_json(json.dumps(document))
     except ValidationError as error:
@@ -63,35 +66,32 @@ def _document(text: str) -> Any:
         raise ValueError(message)
     if text.lstrip().startswith("{"):
         try:
-            return _plain(json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant))
+            return json.loads(text, object_pairs_hook=_no_twins)
         except json.JSONDecodeError:
             # A mapping in YAML's flow style begins like JSON.
             pass
-    return _plain(yaml.load(text, _Loader))  # noqa: S506 - the loader below is a safe one
+    return yaml.load(text, _Loader)  # noqa: S506 - the loader below is a safe one
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """Return the value if JSON can hold it: numbers are finite, keys are texts, nothing is nested too deeply."""
+def _foreign(value: Any, path: str = "", depth: int = 0) -> Iterator[Problem]:
+    """Yield what JSON cannot hold: numbers that are not finite, keys that are no texts, too deep nesting."""
     if depth > _DEEPEST:
-        message = f"it is nested deeper than {_DEEPEST}"
-        raise ValueError(message)
-    if isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, str):
-                message = f"the key {str(key)[:40]!r} is not a text: put it in quotes"
-                raise ValueError(message)  # noqa: TRY004 - one kind of error for unreadable recipes
-        return {key: _plain(each, depth + 1) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_plain(each, depth + 1) for each in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        message = f"{value} is not a finite number"
-        raise ValueError(message)
-    if isinstance(value, str):
+        yield Problem(path, f"is nested deeper than {_DEEPEST}", "")
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if isinstance(key, str):
+                yield from _foreign(each, f"{path}.{key[:80]}" if path else key[:80], depth + 1)
+            else:
+                yield Problem(path, f"the key {str(key)[:40]!r} is not a text: put it in quotes", str(key)[:80])
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            yield from _foreign(each, f"{path}.{place}", depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(path, "is not a finite number", str(value))
+    elif isinstance(value, str):
         value.encode()
     elif value is not None and not isinstance(value, bool | int | float):
-        message = f"{str(value)[:40]!r} is a {type(value).__name__}, which a recipe cannot hold"
-        raise ValueError(message)
-    return value
+        yield Problem(path, f"is a {type(value).__name__}, which a recipe cannot hold", str(value)[:80])
 
 
 class _Loader(yaml.SafeLoader):
@@ -140,8 +140,3 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(message)
         document[name] = value
     return document
-
-
-def _no_constant(text: str) -> object:
-    message = f"{text} is not a finite number"
-    raise ValueError(message)

@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,10 @@ class Made:
     parity: Parity | None = None
     curve: tuple[float, ...] = ()
     reason: str = ""
+
+
+Work = Callable[[Question, Candidate], Made]
+"""A trial: a function of an importable module, which tells failures and raises nothing."""
 
 
 def compare(question: Question, candidate: Candidate) -> Made:

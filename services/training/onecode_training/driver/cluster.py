@@ -4,11 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from onecode_training.adapters.trial_task import Made, Question
+from onecode_training.adapters.trial_task import Made, Question, Work
 from onecode_training.domain.portfolio import Candidate
-
-Work = Callable[[Question, Candidate], Made]
-"""A trial: a function of an importable module, which tells failures and raises nothing."""
 
 
 class Cluster(Protocol):

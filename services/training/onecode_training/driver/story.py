@@ -175,7 +175,12 @@ class Story:
             over = overruns(question.recipe.budget, one.bytes, one.p95_us)
             state, reason = ("ruled_out", f"over the budget: {' and '.join(over)}") if over else ("done", "")
             self._show(replace(self._trials[candidate.number], p95_us=cost, state=state, reason=reason))
-        self._spool.step("search", _SEARCH_ENDS, f"{len(measured)} files measured")
+        baseline = self._trials[BASELINE].score or 0.0
+        better = sum(one.score > baseline for one, _ in measured)
+        told = (
+            f"{better} are better than the trivial baseline" if better else "none is better than the trivial baseline"
+        )
+        self._spool.step("search", _SEARCH_ENDS, f"{len(measured)} files measured, {told}")
         return measured
 
     def _finish(
