@@ -6,6 +6,7 @@ database for each test, once on SQLite and once on PostgreSQL.
 
 import json
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -96,41 +97,15 @@ def s3_server() -> Iterator[str]:
     (folder / "credentials").write_text(f"{_ACCESS}\n{_SECRET}\n", encoding="utf-8")
     (folder / "credentials").chmod(0o600)
     (folder / "data").mkdir()
-    ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                str(Path(sys.executable).parent / "weed"),
-                f"-logdir={folder}",
-                "server",
-                "-s3",
-                "-ip=127.0.0.1",
-                "-ip.bind=127.0.0.1",
-                f"-dir={folder / 'data'}",
-                f"-s3.config={folder / 's3.json'}",
-                "-master.telemetry=false",
-                "-volume.max=20",
-                "-master.volumeSizeLimitMB=64",
-                *(f"-{name}={port}" for name, port in ports.items()),
-            ],
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            start_new_session=True,
-        )
-    address = f"127.0.0.1:{ports['s3.port']}"
+    process, address = _start_s3(folder)
     try:
-        _wait_for_s3(process, address, folder)
         yield f"{address}|{folder / 'credentials'}"
     finally:
-        # It takes 25 s to end by itself, and its folder is thrown away.
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _end(process)
         shutil.rmtree(folder, ignore_errors=True)
         # Its Unix sockets lie outside its folder, whatever one asks.
-        for port in ports.values():
-            for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
-                left.unlink()
+        for left in Path("/tmp").glob(f"seaweedfs-*-{address.rpartition(':')[2]}.sock"):  # noqa: S108
+            left.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +115,7 @@ def s3_url(s3_server: str) -> str:
     return f"s3://{address}/t-{secrets.token_hex(6)}/objects?credentials={credentials}&tls=0"
 
 
+_TRIES = 3
 _PORTS = (
     "master.port",
     "master.port.grpc",
@@ -152,22 +128,67 @@ _PORTS = (
 )
 
 
+def _start_s3(folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
+    """Start the server; a port may be taken between the look and the start, then others are tried."""
+    for _ in range(_TRIES):
+        ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    str(Path(sys.executable).parent / "weed"),
+                    f"-logdir={folder}",
+                    "server",
+                    "-s3",
+                    "-ip=127.0.0.1",
+                    "-ip.bind=127.0.0.1",
+                    f"-dir={folder / 'data'}",
+                    f"-s3.config={folder / 's3.json'}",
+                    "-master.telemetry=false",
+                    "-volume.max=20",
+                    "-master.volumeSizeLimitMB=64",
+                    *(f"-{name}={port}" for name, port in ports.items()),
+                ],
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                start_new_session=True,
+            )
+        address = f"127.0.0.1:{ports['s3.port']}"
+        if _answers(process, address):
+            return process, address
+        _end(process)
+    pytest.fail(f"no S3 on {address}: {(folder / 'log').read_text(errors='replace')[-2000:]}")
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    # It takes 25 s to end by itself, and its folder is thrown away.
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports: list[int] = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Return ports that nobody listens on, below those that the system hands out to clients."""
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(20_000, 32_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        if port not in ports:
+            ports.append(port)
     return ports
 
 
-def _wait_for_s3(process: "subprocess.Popen[bytes]", address: str, folder: Path) -> None:
+def _answers(process: "subprocess.Popen[bytes]", address: str) -> bool:
     pool = urllib3.PoolManager(timeout=2, retries=False)
     end = time.monotonic() + _START_S
     while time.monotonic() < end and process.poll() is None:
         try:
             if pool.request("GET", f"http://{address}/status").status == 200:
-                return
+                return True
         except urllib3.exceptions.HTTPError:
             pass
         time.sleep(0.1)
-    pytest.fail(f"no S3 on {address}: {(folder / 'log').read_text(errors='replace')[-2000:]}")
+    return False
