@@ -17,6 +17,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from onecode_client.cli import problems
 from onecode_client.cli.main import application
 from onecode_common.settings import ServiceSettings
 from onecode_console.api.composed import install_audit, install_composed
@@ -83,12 +84,31 @@ def cli_page() -> str:
                 rows.append(f"| `{(parameter.name or '').upper()}` | {getattr(parameter, 'help', '') or 'argument'} |")
         if rows:
             lines += ["| option | meaning |", "| --- | --- |", *rows, ""]
-    return "\n".join(lines)
+    lines += ["## Exit codes", "", "| code | meaning |", "| --- | --- |"]
+    lines += [f"| {code} | {meaning} |" for code, meaning in sorted(_exit_codes().items())]
+    return "\n".join(lines) + "\n"
 
 
 def pages() -> dict[str, str]:
     """Return every generated page by file name."""
     return {"settings.md": settings_page(), "rest.md": rest_page(), "cli.md": cli_page()}
+
+
+def _exit_codes() -> dict[int, str]:
+    meanings = {
+        problems.DONE: "done",
+        problems.UNEXPECTED: "unexpected",
+        problems.USAGE: "wrong usage",
+        problems.TIMED_OUT: "the time limit has passed, the work goes on",
+        problems.ENDED_BADLY: "the work ended badly: run failed, rolled back, platform not healthy",
+        problems.PARTLY: "some items of a bulk action failed",
+        problems.INTERRUPTED: "interrupted",
+    }
+    for error, code in problems.EXIT_CODES.items():
+        about = (error.__doc__ or "").splitlines()[0].rstrip(".").lower()
+        meanings[code] = f"{meanings[code]}; {about}" if code in meanings and code != problems.UNEXPECTED else about
+    meanings[problems.UNEXPECTED] = "unexpected"
+    return meanings
 
 
 def _rest() -> FastAPI:
