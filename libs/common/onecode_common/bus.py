@@ -24,6 +24,8 @@ from onecode_common.errors import UnavailableError
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _HOUR_S = 3600
+_REDELIVER_S = 10
+"""What a killed consumer had in hand comes again after this; handlers are idempotent and take far less."""
 
 STREAMS = (
     StreamConfig(
@@ -242,7 +244,7 @@ class Bus:
             durable_name=durable,
             filter_subject=subject,
             ack_policy=AckPolicy.EXPLICIT,
-            ack_wait=60,
+            ack_wait=_REDELIVER_S,
             max_ack_pending=2000,
         )
         while not self._stopping:
