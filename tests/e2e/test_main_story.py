@@ -8,6 +8,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
+import httpx2
+import psutil
 import pytest
 from rich.console import Console
 from rich.progress import Progress
@@ -23,6 +27,7 @@ from onecode_standalone.demo.claims import Chapter, StoryFailedError
 from onecode_standalone.demo.readings import write_readings
 from onecode_standalone.demo.running import Ports, Running, start_platform
 from onecode_standalone.demo.story import TELLINGS
+from onecode_standalone.proc import family
 
 ONECODE = Path(sys.executable).parent / "onecode"
 KILLS: dict[int, tuple[str, ...]] = {
@@ -131,6 +136,72 @@ def test_the_story_comes_true_although_every_process_is_killed_once(running: Run
         assert not broken, f"seed {seed}: {broken}"
     assert sorted(killed) == sorted(name for names in KILLS.values() for name in names)
     assert_each_thing_exists_once(running)
+
+
+def test_no_listener_lets_a_stranger_in(running: Running) -> None:
+    """All is on loopback, known, and asks who is there; health and predictions do not ask."""
+    ports = json.loads((running.home / "ports.json").read_text(encoding="utf-8"))
+    blocks = ports["gateways"].values()
+    health = {*ports["ops"].values(), *(block["ops"] for block in blocks)}
+    predictions = {ports["rest"], ports["grpc"], *(block[face] for block in blocks for face in ("rest", "grpc"))}
+    base = ports["nats"]
+    services = {base + offset for offset in (10, 20, 30, 40)}
+    web = {ports["console"], ports["edge"], ports["distribution"], ports["mlflow"], base + 21}
+    known = health | predictions | services | web | {base}
+    # MLflow comes up after the registry that runs it; gateways listen for predictions once they have a model.
+    running.platform.wait(lambda: known - predictions <= {port for _, port in listening(running)}, "all listeners", 60)
+    assert {host.removeprefix("::ffff:") for host, _ in listening(running)} == {"127.0.0.1"}
+    assert {port for _, port in listening(running)} <= known
+    assert {stranger_over_grpc(port) for port in services} == {grpc.StatusCode.UNAUTHENTICATED}
+    # 303 is the console sending a browser to its login page.
+    assert {stranger_over_http(port, path) for port in web for path in PATHS} <= {303, 401, 403, 404, 405}
+    with socket.create_connection(("127.0.0.1", base), timeout=10) as line:
+        line.sendall(b'CONNECT {"verbose":false}\r\nPING\r\n')
+        answer = b""
+        while b"-ERR" not in answer and (piece := line.recv(4096)):
+            answer += piece
+    assert b"Authorization Violation" in answer
+
+
+def listening(running: Running) -> set[tuple[str, int]]:
+    """Return every address that a process of the platform listens on."""
+    pids = family(str(running.home))
+    return {
+        (connection.laddr.ip, connection.laddr.port)
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.pid in pids
+    }
+
+
+PATHS = (
+    "/api/v1/status",
+    "/api/v1/models",
+    "/api/v1/events",
+    "/edge/v1/reports",
+    "/distribution/v1/metadata/timestamp.json",
+    "/distribution/v1/objects/" + "0" * 64,
+    "/internal/v1/objects/" + "0" * 64,
+    "/uploads/u_1",
+    "/api/2.0/mlflow/experiments/search",
+    "/openapi.json",
+    "/docs",
+)
+
+
+def stranger_over_grpc(port: int) -> grpc.StatusCode:
+    """Return what a service says to a call without a token."""
+    area = {10: "registry", 20: "ingestion", 30: "training", 40: "rollout"}[port % 100]
+    method = {"registry": "ListModels", "ingestion": "ListDatasets", "training": "ListRuns", "rollout": "ListRollouts"}
+    name = f"/onecode.{area}.v1.{area.capitalize()}Service/{method[area]}"
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError) as refused:
+        channel.unary_unary(name)(b"", timeout=20)
+    code: grpc.StatusCode = refused.value.code()  # type: ignore[attr-defined]
+    return code
+
+
+def stranger_over_http(port: int, path: str) -> int:
+    """Return the status of a request without a token."""
+    return httpx2.get(f"http://127.0.0.1:{port}{path}", timeout=20, follow_redirects=False).status_code
 
 
 def assert_each_thing_exists_once(running: Running) -> None:
