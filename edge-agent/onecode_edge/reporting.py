@@ -1,6 +1,5 @@
 """Tell the cloud what happened, over the bus or over HTTP, until it says that it has heard."""
 
-import hashlib
 import logging
 import queue
 import threading
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from onecode.edge.v1 import edge_pb2 as pb
+from onecode_common.assignment import shard
 from onecode_common.bus import Bus
 from onecode_common.clock import Clock
 from onecode_common.errors import OnecodeError, UnauthenticatedError, UnavailableError
@@ -18,16 +18,9 @@ from onecode_edge.adapters.server import Credential, NeverSentError, Server
 
 _log = logging.getLogger(__name__)
 _BUS_PATIENCE_S = 30.0
-_SHARDS = 16
 _REPORT_S = 30.0
 _CLEAN_EVERY_S = 600.0
 _HTTP_PAUSE_S = 5.0
-
-
-def shard(source: str) -> int:
-    """Return the shard of a source's subjects: the hash of ``"shard" 0x00 source``, mod 16."""
-    digest = hashlib.sha256(f"shard\x00{source}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") % _SHARDS
 
 
 @dataclass(frozen=True, slots=True)

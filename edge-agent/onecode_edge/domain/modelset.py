@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from onecode_common.assignment import BUCKETS
 from onecode_common.canonical import Json, canonical, sha256_hex
 from onecode_common.errors import InvalidError
 from onecode_common.ids import digest as digest_of_hex
-from onecode_delivery.policy import BUCKETS, ArmRange
+from onecode_delivery.policy import ArmRange
 
 _ID_DIGITS = 16
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from onecode_delivery.policy import BUCKETS, ArmRange, ModelPolicy, Policy
+from onecode_common.assignment import BUCKETS, bucket
+from onecode_delivery.policy import ArmRange, ModelPolicy, Policy
 from onecode_edge.domain.modelset import EMPTY, Entry, ModelSet
-from onecode_serving.domain.assignment import bucket
 
 
 @dataclass(frozen=True, slots=True)

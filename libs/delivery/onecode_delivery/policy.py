@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from onecode_common.assignment import BUCKETS
 from onecode_common.errors import InvalidError
 from onecode_common.ids import check_name, digest
 
-BUCKETS = 10_000
 UNITS = ("request", "key", "gateway")
 ROLES = ("stable", "candidate")
 MAX_BYTES = 1 << 20

@@ -9,10 +9,10 @@ from types import MappingProxyType
 
 from prometheus_client import Counter as Metric
 
+from onecode_common.assignment import BUCKETS
 from onecode_common.clock import Clock
 from onecode_common.errors import InvalidError, OnecodeError, PreconditionError, UnavailableError
 from onecode_serving.counters import CounterKey, Counters
-from onecode_serving.domain.assignment import BUCKETS
 from onecode_serving.domain.classification import top_classes
 from onecode_serving.domain.contract import TensorSpec
 from onecode_serving.domain.datatypes import BYTES

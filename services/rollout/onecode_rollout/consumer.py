@@ -6,9 +6,9 @@ from collections import defaultdict
 from google.protobuf.message import DecodeError
 
 from onecode.edge.v1 import edge_pb2 as edge
+from onecode_common.assignment import shard
 from onecode_common.bus import Bus
 from onecode_rollout.convert import report_from_wire
-from onecode_rollout.domain.assignment import shard
 from onecode_rollout.domain.reports import Report
 from onecode_rollout.usecases.telemetry import Telemetry
 

@@ -1,20 +1,14 @@
 """Write what each process may say and hear on the message bus: its own subjects and nothing else."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from onecode_common.assignment import shard
 from onecode_standalone.addresses import SERVICES
 
-SHARDS = 16
 _LARGEST_MESSAGE = 64 << 10
 _TENANT = "default"
-
-
-def shard(source: str) -> int:
-    """Return the shard of a source's reports; gateways compute the same."""
-    return int.from_bytes(hashlib.sha256(f"shard\0{source}".encode()).digest()[:8], "big") % SHARDS
 
 
 def service_permissions(service: str) -> dict[str, list[str]]:

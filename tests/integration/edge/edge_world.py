@@ -26,9 +26,10 @@ from onnx import TensorProto, helper
 from signed_repository import SEGMENT, TOKEN, Distribution, SignedRepository, arm, model, policy
 
 from onecode.edge.v1 import edge_pb2 as pb
+from onecode_common.assignment import shard
 from onecode_common.bus import Bus
 from onecode_common.errors import UnavailableError
-from onecode_edge.reporting import Subjects, shard
+from onecode_edge.reporting import Subjects
 from onecode_edge.unix_http import ask
 
 GATEWAY = "gw-1"

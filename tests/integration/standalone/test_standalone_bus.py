@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import nkeys
 import pytest
 
+from onecode_common.assignment import shard
 from onecode_common.bus import Bus
 from onecode_common.errors import UnavailableError
 from onecode_standalone.addresses import Addresses
-from onecode_standalone.bus_config import shard
 from onecode_standalone.home import Home
 from onecode_standalone.probes import probe
 from onecode_standalone.provision import provision

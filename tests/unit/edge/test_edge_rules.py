@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecode_delivery.policy import BUCKETS, ArmRange, ModelPolicy, Policy
+from onecode_common.assignment import BUCKETS, bucket, shard
+from onecode_delivery.policy import ArmRange, ModelPolicy, Policy
 from onecode_edge.domain import crashes, plan
 from onecode_edge.domain import transition as states
 from onecode_edge.domain.modelset import EMPTY, Entry, ModelSet, from_document, to_document
 from onecode_edge.domain.transition import Transition
-from onecode_edge.reporting import Subjects, shard
-from onecode_serving.domain.assignment import bucket
+from onecode_edge.reporting import Subjects
 
 A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 RELEASE = {A: 1, B: 2, C: 3}

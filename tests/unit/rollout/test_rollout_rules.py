@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onecode_common.assignment import BUCKETS, bucket, shard
 from onecode_common.errors import InvalidError, PreconditionError, UnauthenticatedError
-from onecode_rollout.domain.assignment import BUCKETS, bucket, exact_width, shard
+from onecode_rollout.domain.assignment import exact_width
 from onecode_rollout.domain.compatibility import Tensor, Version, differences
 from onecode_rollout.domain.controller import RULES_BY_STATE
 from onecode_rollout.domain.decision import record, replay_agrees

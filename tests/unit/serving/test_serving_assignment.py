@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from onecode_common.assignment import BUCKETS, bucket, shard
 from onecode_common.errors import InvalidError
-from onecode_serving.domain.assignment import BUCKETS, bucket, shard
 from onecode_serving.domain.routing import Arm, Route, choose, only
 
 OLD, NEW = "sha256:" + "1" * 64, "sha256:" + "2" * 64

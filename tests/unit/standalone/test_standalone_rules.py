@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onecode_common.assignment import shard
 from onecode_common.errors import InvalidError
 from onecode_standalone.addresses import SERVICES, Addresses
 from onecode_standalone.apikey import format_key, new_api_key
 from onecode_standalone.backoff import LONGEST_S, Backoff
-from onecode_standalone.bus_config import gateway_permissions, service_permissions, shard
+from onecode_standalone.bus_config import gateway_permissions, service_permissions
 from onecode_standalone.order import stop_waves
 from onecode_standalone.settings import UpSettings, is_loopback
 from onecode_standalone.table import Entry

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from onecode_common.assignment import BUCKETS, bucket
 from onecode_common.errors import InvalidError
-from onecode_serving.domain.assignment import BUCKETS, bucket
 
 STABLE = "stable"
 CANDIDATE = "candidate"

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError
 
 from onecode.edge.v1 import edge_pb2
+from onecode_common.assignment import shard
 from onecode_common.bus import Bus
-from onecode_serving.domain.assignment import shard
 
 
 class BusPublisher:

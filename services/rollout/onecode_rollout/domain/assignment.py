@@ -1,23 +1,8 @@
 """Know which units a policy gives to the candidate, by the rule that gateways apply themselves."""
 
-import hashlib
 from collections.abc import Sequence
 
-BUCKETS = 10_000
-"""Steps of 0.01 %."""
-
-SHARDS = 16
-"""Shards of the subjects that gateways report under."""
-
-
-def bucket(salt: str, unit: str) -> int:
-    """Return the unit's bucket, 0 <= bucket < :data:`BUCKETS`; units are taken as given."""
-    return _hash(salt, unit) % BUCKETS
-
-
-def shard(source: str) -> int:
-    """Return the shard of a gateway's or the cloud's subjects."""
-    return _hash("shard", source) % SHARDS
+from onecode_common.assignment import BUCKETS, bucket
 
 
 def exact_width(salt: str, members: Sequence[str], share: int) -> int:
@@ -32,8 +17,3 @@ def exact_width(salt: str, members: Sequence[str], share: int) -> int:
         return min(share, BUCKETS)
     wanted = max(1, -(-len(members) * share // BUCKETS))
     return sorted(bucket(salt, member) for member in members)[wanted - 1] + 1
-
-
-def _hash(salt: str, unit: str) -> int:
-    digest = hashlib.sha256(f"{salt}\x00{unit}".encode()).digest()
-    return int.from_bytes(digest[:8], "big")

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from onecode_common.assignment import BUCKETS
 from onecode_common.errors import InvalidError
 from onecode_common.ids import check_name, hex_of
-from onecode_rollout.domain.assignment import BUCKETS
 from onecode_rollout.domain.verdict import Params
 
 UNITS = ("request", "key", "gateway")

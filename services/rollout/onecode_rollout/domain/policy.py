@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from onecode_common.assignment import BUCKETS
 from onecode_common.canonical import Json, canonical
-from onecode_rollout.domain.assignment import BUCKETS
 
 SCHEMA = 1
 

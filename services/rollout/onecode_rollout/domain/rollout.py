@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from onecode_rollout.domain.assignment import BUCKETS
+from onecode_common.assignment import BUCKETS
 from onecode_rollout.domain.plan import Plan
 from onecode_rollout.domain.planner import NO_ESTIMATE, Estimate
 from onecode_rollout.domain.policy import Entry, split_arms, whole

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from onecode_rollout.domain.assignment import BUCKETS
+from onecode_common.assignment import BUCKETS
 from onecode_rollout.domain.evaluation import Answer, Interval, Question, answer, counted_starts
 from onecode_rollout.domain.members import SERVING, Installs, Member, action_state, installs
 from onecode_rollout.domain.rollout import Rollout, share_of

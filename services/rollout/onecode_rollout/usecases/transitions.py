@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import NamedTuple
 
+from onecode_common.assignment import BUCKETS
 from onecode_rollout.domain import chart
-from onecode_rollout.domain.assignment import BUCKETS, exact_width
+from onecode_rollout.domain.assignment import exact_width
 from onecode_rollout.domain.controller import Move
 from onecode_rollout.domain.decision import GENESIS, Decision, digest, record
 from onecode_rollout.domain.evaluation import Answer, Question

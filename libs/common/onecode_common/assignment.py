@@ -10,7 +10,7 @@ BUCKETS = 10_000
 """Steps of 0.01 %."""
 
 SHARDS = 16
-"""Parts of the stream of reports."""
+"""Parts of the stream of reports; the broker's permissions name them."""
 
 
 def bucket(salt: str, unit: str) -> int:
