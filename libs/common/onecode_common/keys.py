@@ -37,16 +37,20 @@ def load_or_create_key(path: Path) -> Ed25519PrivateKey:
 def load_key(path: Path) -> Ed25519PrivateKey:
     """Return the private key in the file.
 
+    Its owner alone may read it. Where the owner is another user, as of a secret that a cluster mounts, this process
+    can only be given it through the group, so the group may read it as well.
+
     Raises:
         InvalidError: There is none, it is not an Ed25519 key, or others may read it.
     """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
         pem = path.read_bytes()
     except OSError as error:
         message = f"cannot read the key file {path}: create it or correct the setting"
         raise InvalidError(message, code="key.missing", params={"path": path}) from error
-    if mode & 0o077 and os.name == "posix":
+    forbidden = 0o077 if status.st_uid == os.geteuid() else 0o037
+    if status.st_mode & forbidden:
         message = f"key file {path} may be read by others: chmod 600 {path}"
         raise InvalidError(message, code="key.mode", params={"path": path})
     try:

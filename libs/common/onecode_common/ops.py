@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import REGISTRY, make_wsgi_app
+from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 
 from onecode_common.settings import split_address
 
@@ -35,14 +35,23 @@ class OpsServer:
     Args:
         address: host:port; port 0 picks a free one.
         ready: Returns why the process is not ready, or None.
+        alive: Returns whether its loop turns; never asks what it depends on, or all restart when one is away.
+        metrics: What ``/metrics`` shows.
     """
 
     name = "ops"
 
-    def __init__(self, address: str, ready: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        address: str,
+        ready: Callable[[], str | None],
+        alive: Callable[[], bool] = lambda: True,
+        metrics: CollectorRegistry = REGISTRY,
+    ) -> None:
         host, port = split_address(address)
         self._ready = ready
-        self._metrics = make_wsgi_app(REGISTRY)
+        self._alive = alive
+        self._metrics = make_wsgi_app(metrics)
         self._server = make_server(host, port, self._answer, server_class=_Server, handler_class=_Quiet)
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="ops", daemon=True)
@@ -69,7 +78,8 @@ class OpsServer:
             pages: Iterable[bytes] = self._metrics(environ, start_response)
             return pages
         if path == "/healthz":
-            return _json(start_response, "200 OK", {"alive": True})
+            alive = self._alive()
+            return _json(start_response, "200 OK" if alive else "503 Service Unavailable", {"alive": alive})
         if path == "/readyz":
             reason = self._ready()
             status = "200 OK" if reason is None else "503 Service Unavailable"

@@ -64,14 +64,24 @@ def run_parts(ops_address: str, parts: Sequence[Part]) -> None:
         ops.stop()
 
 
-def main(service: str, assemble: Callable[[], tuple[str, str, str, Sequence[Part]]]) -> None:
+def main(
+    service: str,
+    assemble: Callable[[], tuple[str, str, str, Sequence[Part]]],
+    migrate: Callable[[], str] | None = None,
+) -> None:
     """Run a service's entrypoint; a refusal to start is one line on stderr and exit status 2.
+
+    ``python -m onecode_<service> migrate`` brings the schema up to date and ends; the service would do it at its start.
 
     Args:
         service: Its name, for logs.
         assemble: Reads the settings and returns (log format, log level, ops address, parts).
+        migrate: Reads the settings, runs the migrations and returns the schema's revision; None without records.
     """
     try:
+        if migrate is not None and sys.argv[1:] == ["migrate"]:
+            sys.stdout.write(f"{service}: the schema is at {migrate()}\n")
+            return
         log_format, log_level, ops_address, parts = assemble()
         configure_logging(service, log_format, log_level)
         run_parts(ops_address, parts)

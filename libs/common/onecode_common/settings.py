@@ -6,9 +6,9 @@ A service's settings are one frozen model; the environment name of a field is
 
 import os
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from onecode_common.errors import InvalidError
@@ -53,6 +53,30 @@ class ServiceSettings(BaseSettings):
             name = f"{prefix}{'.'.join(str(part) for part in first['loc'])}".upper()
             message = f"setting {name} does not fit: {first['msg']}"
             raise InvalidError(message, code="settings.invalid", params={"name": name}) from error
+
+
+class RecordSettings(ServiceSettings):
+    """Settings of a service that keeps records; it declares ``database_url`` itself, since the defaults differ."""
+
+    database_url_file: Path | None = Field(
+        default=None, description="File with the database's URL, for one that holds a password; replaces the setting."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_database_url(cls, values: Any) -> Any:
+        file = values.get("database_url_file") if isinstance(values, dict) else None
+        if not file:
+            return values
+        if "database_url" in values:
+            message = "set either DATABASE_URL or DATABASE_URL_FILE, not both"
+            raise ValueError(message)
+        try:
+            url = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            message = f"cannot read {file}: {error.strerror}"
+            raise ValueError(message) from error
+        return {**values, "database_url": url}
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -5,7 +5,7 @@ Totals of an interval only grow; a later report of the same interval replaces th
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -115,6 +115,20 @@ class Counters:
             totals.requests += 1
             totals.errors += bad
             totals.non_finite += non_finite
+
+    def record_places(self, key: CounterKey, now: float, places: Sequence[int], *, assigned: bool = True) -> None:
+        """Count good answers of one run by the buckets of their latencies."""
+        count = len(places)
+        with self._lock:
+            row = self._row(key, now)
+            if not assigned:
+                row.unassigned += count
+                return
+            row.requests += count
+            latency = row.latency
+            for place in places:
+                latency[place] += 1
+            self._totals.setdefault(key.digest, Totals()).requests += count
 
     def take(self, now: float) -> list[edge_pb2.Counter]:
         """Return the totals of all intervals, closed or open, that grew since they were settled.

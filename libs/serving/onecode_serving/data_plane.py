@@ -1,50 +1,42 @@
-"""Answer requests: the one object behind both faces, in the cloud and on every gateway."""
+"""Answer requests: the one object behind all faces, in the cloud and on every gateway."""
 
-import logging
 import random
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
-
-from prometheus_client import Counter as Metric
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor as Pool
+from dataclasses import replace
 
 from onecode_common.assignment import BUCKETS
 from onecode_common.clock import Clock
-from onecode_common.errors import InvalidError, OnecodeError, PreconditionError, UnavailableError
-from onecode_serving.counters import CounterKey, Counters
-from onecode_serving.domain.classification import top_classes
-from onecode_serving.domain.contract import TensorSpec
-from onecode_serving.domain.datatypes import BYTES
-from onecode_serving.domain.messages import InferenceReply, InferenceRequest, Output
-from onecode_serving.domain.routing import Arm, Route, choose
-from onecode_serving.domain.tensors import Array
-from onecode_serving.domain.validation import Limits, check_parameters, feeds_of, unit_of, wanted_of
-from onecode_serving.table import Table
-from onecode_serving.version import NON_FINITE, ServedVersion
+from onecode_common.errors import (
+    InvalidError,
+    OnecodeError,
+    UnavailableError,
+)
+from onecode_serving.catalogue import Catalogue
+from onecode_serving.counters import Counters
+from onecode_serving.domain.messages import InferenceReply, InferenceRequest
+from onecode_serving.domain.routing import Arm, Route
+from onecode_serving.domain.tensors import Array, wrong
+from onecode_serving.domain.validation import Limits, unit_of
+from onecode_serving.execution.executor import DEADLINE, Executor, Turns, too_late
+from onecode_serving.execution.job import Job, Plan, Sink, Target
+from onecode_serving.execution.planning import Planner
+from onecode_serving.execution.targets import Chooser
+from onecode_serving.execution.work import Work, count_run, work_of
 
-_log = logging.getLogger(__name__)
-_requests = Metric("onecode_serving_requests_total", "Requests answered.", ["model", "role", "outcome"])
+__all__ = ["DEADLINE", "DataPlane", "full_route"]
 
 DEFAULT_DEADLINE_S = 5.0
 LONGEST_DEADLINE_S = 30.0
-DEADLINE = "deadline.exceeded"
-CHEAP_S = 0.002
-"""A run that is shorter than this may run on an event loop."""
+
+Answered = Callable[[InferenceReply | OnecodeError], None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """Which version answers a request; ``key`` is None where the answer counts for no arm."""
+class DataPlane(Catalogue):
+    """Versions, routes and counters of one process.
 
-    version: ServedVersion
-    role: str
-    key: CounterKey | None
-    assigned: bool
-
-
-class DataPlane:
-    """Versions, routes and counters of one process; safe to use from several threads.
+    What changes it may be called from any thread; requests are submitted on the loop's thread, or answered in the
+    caller's own by :meth:`infer`.
 
     Args:
         counters: Where outcomes of arms are counted.
@@ -63,190 +55,162 @@ class DataPlane:
         limits: Limits | None = None,
         draw: Callable[[], int] | None = None,
     ) -> None:
+        super().__init__(source, draw or _random_bucket)
         self.counters = counters
         self._clock = clock
-        self._source = source
         self._limits = limits or Limits()
-        self._draw = draw or _random_bucket
-        self._table = Table()
-        self._lock = threading.Lock()
+        self._planner = Planner(self._limits)
+        self._executor: Executor | None = None
+        self._on_turn: Callable[[], None] | None = None
 
-    def install(self, version: ServedVersion) -> None:
-        """Hold a version ready; it is reached by its number, and by routes that name it later."""
-        with self._lock:
-            self._table = replace(self._table, versions={**self._table.versions, version.digest: version})
+    @property
+    def max_rows(self) -> int:
+        """Rows of one request."""
+        return self._limits.max_rows
 
-    def retire(self, digest: str) -> None:
-        """Let go of a version; requests that have it finish with it.
+    def attach(self, turns: Turns, pool: Pool, workers: int) -> None:
+        """Run requests on this event loop, dear ones in this pool; called once, before any is submitted."""
+        self._call_watchers = turns.from_thread
+        self._executor = Executor(turns, pool, workers, self.counters, self._clock)
+        if self._on_turn is not None:
+            self._executor.on_turn = self._on_turn
 
-        Raises:
-            PreconditionError: A route still names it.
-        """
-        with self._lock:
-            routed = [route.model for route in self._table.routes.values() if digest in route.digests]
-            if routed:
-                message = f"version {digest} is still served by model {routed[0]!r}: change the route first"
-                raise PreconditionError(message, code="serving.routed")
-            self._table = replace(
-                self._table, versions={key: one for key, one in self._table.versions.items() if key != digest}
-            )
+    def set_on_turn(self, callback: Callable[[], None]) -> None:
+        """Call this at the end of each turn, when answers are to be written."""
+        self._on_turn = callback
+        if self._executor is not None:
+            self._executor.on_turn = callback
 
-    def set_routes(self, routes: Mapping[str, Route]) -> None:
-        """Serve by these routes from the next request on.
+    def tick(self) -> None:
+        """Look at deadlines of what waits for a thread; to be called now and then."""
+        if self._executor is not None and not self._executor.idle():
+            self._executor.wake()
 
-        Raises:
-            PreconditionError: A route names a version that is not installed; nothing changes.
-        """
-        with self._lock:
-            for route in routes.values():
-                absent = route.digests - set(self._table.versions)
-                if absent:
-                    message = f"model {route.model!r}: version {min(absent)} is not installed"
-                    raise PreconditionError(message, code="serving.not_installed")
-            self._table = replace(self._table, routes=MappingProxyType(dict(routes)))
-
-    def announce(self, missing: Mapping[str, str], reason: str | None) -> None:
-        """Say which models are known and not loaded, with the reason, and why the server is not ready, if so."""
-        with self._lock:
-            self._table = replace(self._table, missing=MappingProxyType(dict(missing)), reason=reason)
-
-    def routes(self) -> Mapping[str, Route]:
-        """Return what is served by model."""
-        return self._table.routes
-
-    def installed(self) -> frozenset[str]:
-        """Return the digests that are held."""
-        return frozenset(self._table.versions)
-
-    def version(self, digest: str) -> ServedVersion | None:
-        """Return a version that is held."""
-        return self._table.versions.get(digest)
-
-    def serving(self) -> dict[str, str]:
-        """Return the digest of each model's stable arm, as its session would answer now."""
-        table = self._table
-        return {name: table.versions[route.stable.digest].digest for name, route in table.routes.items()}
-
-    def ready(self) -> str | None:
-        """Return why the server is not ready, or None."""
-        return self._table.reason
-
-    def model_ready(self, model: str, version: str) -> bool:
-        """Return whether a request to this model and version would be answered."""
-        try:
-            self.metadata(model, version)
-        except OnecodeError:
-            return False
-        return True
-
-    def metadata(self, model: str, version: str) -> tuple[ServedVersion, list[str]]:
-        """Return the version that answers and all version numbers that are held, newest last.
-
-        Raises:
-            NotFoundError: Unknown model or version.
-            UnavailableError: The model is known and not loaded.
-        """
-        table = self._table
-        target = table.find(model, version) if version else table.stable(model)
-        held = sorted({one.release for one in table.versions.values() if one.model == model})
-        return target, [str(release) for release in held]
-
-    def cheap(self, model: str) -> bool:
-        """Return whether a one-row run of any arm is short enough for an event loop."""
-        table = self._table
-        route = table.routes.get(model)
-        return route is not None and all(table.versions[arm.digest].cost_s < CHEAP_S for arm in route.arms)
+    def idle(self) -> bool:
+        """Return whether no request waits or runs."""
+        return self._executor is None or self._executor.idle()
 
     def deadline(self, remaining_s: float | None) -> float:
         """Return the moment by which a request with this time left must be answered."""
         left = DEFAULT_DEADLINE_S if remaining_s is None else min(remaining_s, LONGEST_DEADLINE_S)
         return self._clock.monotonic() + left
 
-    def infer(self, request: InferenceRequest) -> InferenceReply:
-        """Answer one request.
+    def plan(self, request: InferenceRequest) -> Plan | None:
+        """Return what stays the same when only the bytes of the request's one input change; None if more may.
+
+        Raises:
+            OnecodeError: As :meth:`submit`: the request itself is bad.
+        """
+        target, chooser = self._chosen(request)
+        targets = (target,) if chooser is None else chooser.targets
+        plan = self._planner.plan(request, targets, self.generation)
+        if plan is None:
+            return None
+        unit = unit_of(replace(request, unit=None))
+        if chooser is None:
+            plan.fixed = target
+        elif chooser.fixed is not None:
+            plan.fixed = chooser.fixed
+        elif unit is not None and self.state.table.routes[request.model].unit != "request":
+            plan.fixed = chooser(unit)
+        plan.choose = chooser
+        return plan
+
+    def submit_planned(
+        self, plan: Plan, raw: bytes, deadline: float, unit: str | None, sink: Sink, key: int, arrived: float
+    ) -> Job:
+        """Put a planned request in line; its sink is told on the loop's thread, later.
+
+        Raises:
+            InvalidError: The bytes are not as many as the plan says.
+            ExhaustedError: Too many wait, or it could not be answered in time.
+            UnavailableError: It is late already.
+        """
+        if len(raw) != plan.size:
+            raise wrong(plan.name, "bytes", plan.size, len(raw))
+        if plan.timeout_s < deadline - arrived:
+            deadline = arrived + plan.timeout_s
+        job = Job(plan.fixed or plan.choose(unit), plan.rows, arrived, deadline, plan.signature)
+        job.plan = plan
+        job.raw = raw
+        job.sink = sink
+        job.key = key
+        job.priority = plan.priority
+        self._executor.add(job)  # type: ignore[union-attr]  # attached before the first request
+        return job
+
+    def submit(self, request: InferenceRequest, answer: Answered) -> Job:
+        """Put a request in line; ``answer`` is called once, on the loop's thread, later.
 
         Raises:
             InvalidError: The request does not fit the model's contract.
             NotFoundError: Unknown model or version.
-            UnavailableError: Known and not loaded, or too late (code ``deadline.exceeded``).
-            OnecodeError: The model failed or broke its contract; counted for its arm.
+            ExhaustedError: Too many wait, or it could not be answered in time.
+            UnavailableError: Known and not loaded, or late already (code ``deadline.exceeded``).
         """
-        started = self._clock.monotonic()
+        executor = self._executor
+        if executor is None:
+            message = "the server is not listening yet: try again"
+            raise UnavailableError(message, code="serving.starting")
+        arrived = self._clock.monotonic()
+        target, _ = self._chosen(request)
+        work = self._work(request, target, arrived)
+
+        def told(arrays: Sequence[Array] | OnecodeError) -> None:
+            answer(arrays if isinstance(arrays, OnecodeError) else work.reply(arrays))
+
+        job = Job(target, work.rows, arrived, work.deadline, self._planner.signature(work.feeds))
+        job.feeds = work.feeds
+        job.answer = told
+        job.priority = work.priority
+        executor.add(job)
+        return job
+
+    def infer(self, request: InferenceRequest) -> InferenceReply:
+        """Answer one request in the caller's thread.
+
+        Raises:
+            OnecodeError: As :meth:`submit`; or the model failed or broke its contract, counted for its arm.
+        """
+        arrived = self._clock.monotonic()
+        target, _ = self._chosen(request)
+        work = self._work(request, target, arrived)
+        try:
+            arrays = target.version.run(work.feeds)
+            if self._clock.monotonic() >= work.deadline:
+                raise too_late("while the model ran")
+        except OnecodeError as error:
+            count_run(self.counters, target, self._clock, arrived, error)
+            raise
+        count_run(self.counters, target, self._clock, arrived, None)
+        return work.reply(arrays)
+
+    def _work(self, request: InferenceRequest, target: Target, arrived: float) -> Work:
+        try:
+            work = work_of(request, target, self._limits, arrived, DEFAULT_DEADLINE_S)
+        except OnecodeError:
+            target.lane.tally.fail += 1
+            raise
+        if self._clock.monotonic() >= work.deadline:
+            target.lane.tally.fail += 1
+            raise too_late("before the model ran")
+        return work
+
+    def _chosen(self, request: InferenceRequest) -> tuple[Target, Chooser | None]:
+        """Return the target, and what chose it unless the caller named a version."""
         if not request.model:
             message = "the request names no model: set model_name"
             raise InvalidError(message, code="model.unnamed", params={"field": "model_name"})
-        check_parameters(request.parameters)
-        target = self._target(self._table, request)
-        version = target.version
-        wanted = wanted_of(request.wanted, version.contract)
-        feeds = feeds_of(request.inputs, version.contract, self._limits)
-        arrays = self._run(target, feeds, started, self._deadline(request, started))
-        by_name = dict(zip((spec.name for spec in version.contract.outputs), arrays, strict=True))
-        outputs = tuple(_output(spec, by_name[spec.name], classes) for spec, classes in wanted)
-        return InferenceReply(
-            version.model, version.version, request.request_id, outputs, version.digest, version.release, target.role
-        )
-
-    def _run(self, target: _Target, feeds: Mapping[str, Array], started: float, deadline: float) -> list[Array]:
-        """Run the model in time and count how it went."""
-        if self._clock.monotonic() >= deadline:
-            raise _too_late("before the model ran")
-        try:
-            arrays = target.version.run(feeds)
-            if self._clock.monotonic() >= deadline:
-                raise _too_late("while the model ran")
-        except OnecodeError as error:
-            self._count(target, started, error)
-            raise
-        self._count(target, started, None)
-        return arrays
-
-    def _deadline(self, request: InferenceRequest, started: float) -> float:
-        deadline = started + DEFAULT_DEADLINE_S if request.deadline is None else request.deadline
-        timeout = request.parameters.get("timeout")
-        if isinstance(timeout, int) and timeout > 0:
-            deadline = min(deadline, started + timeout / 1e6)
-        return deadline
-
-    def _target(self, table: Table, request: InferenceRequest) -> _Target:
+        table, _, named, choosers = self.state
         if request.version:
-            return _Target(table.find(request.model, request.version), "", None, assigned=True)
-        route = table.routes.get(request.model)
-        if route is None:
-            raise table.unknown(request.model)
-        unit = self._source if route.unit == "gateway" else unit_of(request)
-        choice = choose(route, unit, self._draw() if route.unit == "request" else 0)
-        version = table.versions[choice.arm.digest]
-        key = CounterKey(route.model, route.rollout, route.revision, version.digest, choice.arm.role)
-        return _Target(version, choice.arm.role, key, choice.assigned)
-
-    def _count(self, target: _Target, started: float, error: OnecodeError | None) -> None:
-        if target.key is None:
-            return
-        outcome = "ok" if error is None else error.code
-        _requests.labels(target.key.model, target.role, outcome).inc()
-        self.counters.record(
-            target.key,
-            self._clock.now().timestamp(),
-            self._clock.monotonic() - started,
-            bad=error is not None,
-            non_finite=error is not None and error.code == NON_FINITE,
-            assigned=target.assigned,
-        )
+            return named[table.find(request.model, request.version).digest], None
+        table.route(request.model)
+        chooser = choosers[request.model]
+        return chooser(unit_of(request)), chooser
 
 
 def _random_bucket() -> int:
     return int(random.random() * BUCKETS)  # noqa: S311 - a fair draw, no secret
-
-
-def _output(spec: TensorSpec, array: Array, classes: int) -> Output:
-    if classes:
-        return Output(spec.name, BYTES, top_classes(array, spec, classes))
-    return Output(spec.name, spec.datatype, array)
-
-
-def _too_late(when: str) -> UnavailableError:
-    return UnavailableError(f"the deadline passed {when}: allow more time", code=DEADLINE)
 
 
 def full_route(model: str, digest: str, release: int) -> Route:

@@ -9,7 +9,7 @@ from onecode_common.clock import SystemClock
 from onecode_common.database import Database
 from onecode_common.errors import InvalidError
 from onecode_common.keys import load_key
-from onecode_common.migrations import upgrade
+from onecode_common.migrations import migrate, upgrade
 from onecode_common.outbox import OutboxSender
 from onecode_common.program import Part, main
 from onecode_common.rpc.server import PRINCIPAL_HEADER
@@ -93,4 +93,4 @@ def _faces(
 
 
 if __name__ == "__main__":
-    main("console", assemble)
+    main("console", assemble, lambda: migrate(ConsoleSettings.load().database_url, "onecode_console"))

@@ -6,10 +6,10 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from onecode_common.settings import ServiceSettings
+from onecode_common.settings import RecordSettings
 
 
-class ConsoleSettings(ServiceSettings):
+class ConsoleSettings(RecordSettings):
     """Settings of the console; the environment name of ``x`` is ``ONECODE_CONSOLE_X``."""
 
     model_config = SettingsConfigDict(env_prefix="ONECODE_CONSOLE_", frozen=True, extra="forbid")

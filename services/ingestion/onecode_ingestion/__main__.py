@@ -6,7 +6,7 @@ from onecode_common.bus import Bus
 from onecode_common.clock import SystemClock
 from onecode_common.database import Database
 from onecode_common.errors import InvalidError
-from onecode_common.migrations import upgrade
+from onecode_common.migrations import migrate, upgrade
 from onecode_common.objects import open_objects
 from onecode_common.outbox import OutboxSender
 from onecode_common.program import Part, main
@@ -55,4 +55,4 @@ def _facts(settings: IngestionSettings, database: Database, records: DatabaseRec
 
 
 if __name__ == "__main__":
-    main("ingestion", assemble)
+    main("ingestion", assemble, lambda: migrate(IngestionSettings.load().database_url, "onecode_ingestion"))

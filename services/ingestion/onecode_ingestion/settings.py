@@ -6,11 +6,11 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from onecode_common.settings import ServiceSettings
+from onecode_common.settings import RecordSettings
 from onecode_ingestion.domain.limits import Limits
 
 
-class IngestionSettings(ServiceSettings):
+class IngestionSettings(RecordSettings):
     """Settings of ingestion; the environment name of ``x`` is ``ONECODE_INGESTION_X``."""
 
     model_config = SettingsConfigDict(env_prefix="ONECODE_INGESTION_", frozen=True, extra="forbid")

@@ -10,7 +10,7 @@ from onecode_common.bus import Bus
 from onecode_common.clock import SystemClock
 from onecode_common.database import Database
 from onecode_common.errors import InvalidError
-from onecode_common.migrations import upgrade
+from onecode_common.migrations import migrate, upgrade
 from onecode_common.objects import open_objects
 from onecode_common.outbox import Outbox, OutboxSender
 from onecode_common.program import Part, main
@@ -49,7 +49,11 @@ def parts_of(settings: RegistrySettings) -> list[Part]:
         project=settings.project,
         records=SqlRecords(database, facts, Audit(audit, clock, facts)),
         objects=open_objects(settings.objects_url),
-        signing=FileSigning(settings.keys_dir, _read(settings.fleet_public_key_file)),
+        signing=FileSigning(
+            settings.keys_dir,
+            _read(settings.fleet_public_key_file),
+            _read(settings.root_file) if settings.root_file is not None else b"",
+        ),
         inspector=ChildInspector(),
         trial=ChildTrial(),
         tracking=MlflowClient(
@@ -101,4 +105,4 @@ def _read(path: Path) -> bytes:
 
 
 if __name__ == "__main__":
-    main("registry", _assemble)
+    main("registry", _assemble, lambda: migrate(RegistrySettings.load().database_url, "onecode_registry"))

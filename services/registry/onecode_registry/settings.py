@@ -6,10 +6,10 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from onecode_common.settings import ServiceSettings
+from onecode_common.settings import RecordSettings
 
 
-class RegistrySettings(ServiceSettings):
+class RegistrySettings(RecordSettings):
     """Environment ``ONECODE_REGISTRY_*``."""
 
     model_config = SettingsConfigDict(env_prefix="ONECODE_REGISTRY_", frozen=True, extra="forbid")
@@ -23,6 +23,9 @@ class RegistrySettings(ServiceSettings):
     home_dir: Path = Field(description="Folder for uploads in progress, MLflow and the public root.json.")
     keys_dir: Path = Field(description="Folder with the keys that sign, made at the first start with mode 0600.")
     fleet_public_key_file: Path = Field(description="Public key (PEM) of who signs policies.")
+    root_file: Path | None = Field(
+        default=None, description="First version of the signed root, made elsewhere; none: made at the first start."
+    )
     project: str = Field(default="default", description="The one project of this installation.")
     mlflow_url: str = Field(default="", description="An MLflow that runs elsewhere; empty: run one below.")
     mlflow_address: str = Field(default="127.0.0.1:7413", description="Where the one below listens; loopback only.")

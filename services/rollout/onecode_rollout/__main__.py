@@ -1,6 +1,8 @@
 """Start rollout: open the outside, choose adapters, serve."""
 
 import os
+import secrets
+import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +13,7 @@ from onecode_common.clock import SystemClock
 from onecode_common.database import Database
 from onecode_common.errors import InvalidError
 from onecode_common.keys import load_key, load_or_create_key
-from onecode_common.migrations import upgrade
+from onecode_common.migrations import migrate, upgrade
 from onecode_common.outbox import OutboxSender
 from onecode_common.program import Part
 from onecode_common.rpc import GrpcServer, Peer, connect
@@ -23,6 +25,7 @@ from onecode_rollout.adapters.records import SqlRecords
 from onecode_rollout.adapters.registry import GrpcRegistry
 from onecode_rollout.adapters.signatures import TufFleetSigner, record_signer
 from onecode_rollout.consumer import ReportConsumer
+from onecode_rollout.following import Follower
 from onecode_rollout.http import edge_app
 from onecode_rollout.ports import Ports
 from onecode_rollout.service import Service, build
@@ -45,6 +48,26 @@ class _Closing:
     def stop(self) -> None:
         """End all streams."""
         self._service.watch.close()
+
+    def ready(self) -> str | None:
+        """Return None."""
+        return None
+
+
+class _Leading:
+    """Gives the lease back after the loop has ended, so that another replica goes on at once."""
+
+    name = "lease"
+
+    def __init__(self, follower: Follower) -> None:
+        self._follower = follower
+
+    def start(self) -> None:
+        """Do nothing: the loop takes the lease."""
+
+    def stop(self) -> None:
+        """Give it back."""
+        self._follower.resign()
 
     def ready(self) -> str | None:
         """Return None."""
@@ -105,7 +128,20 @@ def _parts(settings: RolloutSettings, service: Service, verifier: TokenVerifier,
     if settings.nats_url:
         ReportConsumer(bus, service.telemetry, project).subscribe()
         parts = [bus, *parts, OutboxSender(outside.database, outside.records.outbox, bus)]
-    return parts
+    return [*parts, *_custom_resources(settings, service)]
+
+
+def _custom_resources(settings: RolloutSettings, service: Service) -> Sequence[Part]:
+    """Return what follows ModelRollout objects, where that is switched on."""
+    if not settings.custom_resources:
+        return []
+    # The client is large and slow to import; only who follows objects pays for it.
+    from onecode_rollout.adapters.kubernetes_resources import KubernetesResources  # noqa: PLC0415
+
+    resources = KubernetesResources(settings.custom_resources_namespace, settings.kubeconfig_file)
+    follower = Follower(service.resources, resources, SystemClock(), f"{socket.gethostname()}:{secrets.token_hex(4)}")
+    resources.changed = follower.loop.wake
+    return [_Leading(follower), follower.loop, resources]
 
 
 def main() -> None:
@@ -115,7 +151,7 @@ def main() -> None:
         settings = RolloutSettings.load()
         return settings.log_format, settings.log_level, settings.ops_address, assemble(settings)
 
-    program.main("rollout", start)
+    program.main("rollout", start, lambda: migrate(RolloutSettings.load().database_url, "onecode_rollout"))
 
 
 if __name__ == "__main__":

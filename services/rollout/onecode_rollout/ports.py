@@ -1,11 +1,12 @@
 """Name what the rules need from outside: records in one transaction, the registry, signatures, hints."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from onecode_common.clock import Clock
 from onecode_rollout.domain.compatibility import Version
 from onecode_rollout.domain.fleet import Gateway
+from onecode_rollout.domain.wish import Wish
 from onecode_rollout.rows import ArmTotal, Records, Rows, StoredPolicy, Traffic
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Ports",
     "Records",
     "Registry",
+    "Resource",
+    "Resources",
     "Rows",
     "StoredPolicy",
     "Traffic",
@@ -27,6 +30,10 @@ class Registry(Protocol):
 
     def version(self, digest: str) -> Version:
         """Return a model version. Raises NotFoundError."""
+        ...
+
+    def release(self, model: str, number: int) -> Version:
+        """Return a model version by its release number. Raises NotFoundError."""
         ...
 
     def publish(self, version: int, metadata: bytes, policies: Mapping[str, bytes]) -> None:
@@ -91,6 +98,36 @@ class GatewayTokens(Protocol):
 
     def check_signature(self, public_key: bytes, signature: bytes, message: bytes) -> None:
         """Check a signature. Raises UnauthenticatedError."""
+        ...
+
+
+class Resource(NamedTuple):
+    """A ModelRollout object as it was seen last: what it asks for, and the status that it has."""
+
+    wish: Wish
+    status: Mapping[str, Any]
+
+
+class Resources(Protocol):
+    """The ModelRollout objects of one namespace."""
+
+    @property
+    def namespace(self) -> str:
+        """Where they are."""
+        ...
+
+    def seen(self) -> Sequence[Resource] | None:
+        """Return all objects as seen last; None before the first complete look."""
+        ...
+
+    def write_status(self, name: str, patch: Mapping[str, Any]) -> None:
+        """Merge into an object's status; nothing happens where the object is gone.
+
+        Raises:
+            UnavailableError: The API server does not answer, or asks to wait.
+            DeniedError: This service may not write it.
+            InvalidError: The API server refuses the status.
+        """
         ...
 
 

@@ -6,11 +6,13 @@ from typing import NamedTuple, Protocol
 from onecode_rollout.domain.decision import Decision
 from onecode_rollout.domain.evaluation import Interval
 from onecode_rollout.domain.fleet import Fleet, Gateway, Segment, Source
+from onecode_rollout.domain.lease import Lease
 from onecode_rollout.domain.members import Action
 from onecode_rollout.domain.policy import SegmentPolicy
 from onecode_rollout.domain.reports import ActionReport, CounterReport
 from onecode_rollout.domain.rollout import Rollout
 from onecode_rollout.domain.situation import Suspect
+from onecode_rollout.domain.wish import Followed
 
 
 class StoredPolicy(NamedTuple):
@@ -226,6 +228,26 @@ class ReportRows(Protocol):
         ...
 
 
+class ResourceRows(Protocol):
+    """What ModelRollout objects asked for, and which replica follows them."""
+
+    def followed(self, namespace: str) -> list[Followed]:
+        """Return all of a namespace, by name."""
+        ...
+
+    def save(self, followed: Followed) -> None:
+        """Keep a new or changed one."""
+        ...
+
+    def lease(self, name: str) -> Lease | None:
+        """Return a lease."""
+        ...
+
+    def save_lease(self, lease: Lease) -> None:
+        """Keep it."""
+        ...
+
+
 class Rows(Protocol):
     """All records, inside one open transaction."""
 
@@ -247,6 +269,11 @@ class Rows(Protocol):
     @property
     def reports(self) -> ReportRows:
         """Reports."""
+        ...
+
+    @property
+    def resources(self) -> ResourceRows:
+        """ModelRollout objects."""
         ...
 
     def tell_rollout(self, rollout: Rollout, sentence: str) -> None:

@@ -8,6 +8,7 @@ from onecode_rollout.usecases.commands import Commands
 from onecode_rollout.usecases.enrolment import Enrolment
 from onecode_rollout.usecases.fleet import FleetUse
 from onecode_rollout.usecases.policies import Policies
+from onecode_rollout.usecases.resources import ResourceUse
 from onecode_rollout.usecases.rollouts import Rollouts
 from onecode_rollout.usecases.telemetry import Telemetry
 from onecode_rollout.usecases.transitions import Transitions
@@ -26,6 +27,7 @@ class Service:
     watch: Watch
     controller: Controller
     publisher: Publisher
+    resources: ResourceUse
 
 
 def build(ports: Ports, project: str, poll_s: float) -> Service:
@@ -40,15 +42,17 @@ def build(ports: Ports, project: str, poll_s: float) -> Service:
     transitions = Transitions(ports, policies)
     rollouts = Rollouts(ports, transitions)
     telemetry = Telemetry(ports)
+    commands = Commands(ports, transitions)
     service = Service(
         fleet=FleetUse(ports, policies),
         rollouts=rollouts,
-        commands=Commands(ports, transitions),
+        commands=commands,
         enrolment=Enrolment(ports),
         telemetry=telemetry,
         watch=Watch(rollouts),
         controller=Controller(ports, transitions, poll_s),
         publisher=Publisher(ports, policies),
+        resources=ResourceUse(ports, rollouts, commands),
     )
     telemetry.wake_controller = service.controller.loop.wake
     transitions.wake_publisher = service.publisher.loop.wake

@@ -6,10 +6,10 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from onecode_common.settings import ServiceSettings
+from onecode_common.settings import RecordSettings
 
 
-class RolloutSettings(ServiceSettings):
+class RolloutSettings(RecordSettings):
     """Environment names ``ONECODE_ROLLOUT_<FIELD>``."""
 
     model_config = SettingsConfigDict(env_prefix="ONECODE_ROLLOUT_", frozen=True, extra="forbid")
@@ -25,3 +25,8 @@ class RolloutSettings(ServiceSettings):
     distribution_url: str = Field(default="http://127.0.0.1:7411", description="Where gateways fetch models.")
     edge_url: str = Field(default="http://127.0.0.1:8081", description="What gateways are told about this face.")
     poll_seconds: float = Field(default=0.5, gt=0, le=60, description="Longest wait between two looks at rollouts.")
+    custom_resources: bool = Field(default=False, description="Follow ModelRollout objects of Kubernetes.")
+    custom_resources_namespace: str = Field(default="", description="Whose objects; empty: the pod's own namespace.")
+    kubeconfig_file: Path | None = Field(
+        default=None, description="How to reach the Kubernetes API; empty: by the pod's service account."
+    )

@@ -4,6 +4,7 @@ import socket
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from onecode_common.settings import split_address
 from onecode_standalone.settings import UpSettings
 
 LOOPBACK = "127.0.0.1"
@@ -91,7 +92,12 @@ class Addresses:
     @property
     def console_url(self) -> str:
         """URL of pages and REST."""
-        return self.url(self.settings.console_port)
+        return self.settings.console_url or self.url(self.settings.console_port)
+
+    @property
+    def edge_url(self) -> str:
+        """URL where gateways enrol and report."""
+        return self.settings.edge_url or self.url(self.settings.edge_port)
 
     @property
     def oip_grpc(self) -> str:
@@ -101,7 +107,7 @@ class Addresses:
     @property
     def distribution_url(self) -> str:
         """URL that gateways fetch models from."""
-        return self.url(self._port("registry", _HTTP))
+        return self.settings.distribution_url or self.url(self._port("registry", _HTTP))
 
     def inside_url(self, port: int) -> str:
         """Return the URL by which the platform's own processes reach a public face."""
@@ -128,6 +134,9 @@ class Addresses:
             Listener(settings.listen, settings.oip_grpc_port, "inference", "--oip-grpc-port"),
             Listener(settings.listen, settings.console_port, "console", "--console-port"),
         ]
+        if settings.ops_address:
+            host, port = split_address(settings.ops_address)
+            found.append(Listener(host, port, "up", "--ops-address"))
         for number in range(1, settings.gateways + 1):
             found += [Listener(LOOPBACK, port, f"gateway-{number}", base) for port in self.gateway(number)]
         return found
@@ -149,7 +158,7 @@ class Addresses:
                 "console": self.console_url,
                 "oip_rest": self.url(settings.oip_rest_port),
                 "oip_grpc": self.oip_grpc,
-                "edge": self.url(settings.edge_port),
+                "edge": self.edge_url,
             },
         }
 

@@ -32,6 +32,20 @@ def gateway_permissions(gateway: str, segment: str) -> dict[str, list[str]]:
     }
 
 
+def authorization(public_keys: Mapping[str, str], segments: Mapping[str, str]) -> str:
+    """Return the part of a configuration that says who may connect and what each may say and hear.
+
+    Args:
+        public_keys: NKEY of each process, by name; names that are no service are gateways.
+        segments: Of each gateway.
+    """
+    users = []
+    for name, key in public_keys.items():
+        rights = service_permissions(name) if name in SERVICES else gateway_permissions(name, segments[name])
+        users.append({"nkey": key, "permissions": rights})
+    return f"authorization {{\n  timeout: 5\n  users: {json.dumps(users, indent=2)}\n}}\n"
+
+
 def bus_config(port: int, store: Path, public_keys: Mapping[str, str], segment: str) -> str:
     """Return the configuration file.
 
@@ -43,10 +57,6 @@ def bus_config(port: int, store: Path, public_keys: Mapping[str, str], segment: 
         public_keys: NKEY of each process, by name; names that are no service are gateways.
         segment: Of the gateways.
     """
-    users = []
-    for name, key in public_keys.items():
-        rights = service_permissions(name) if name in SERVICES else gateway_permissions(name, segment)
-        users.append({"nkey": key, "permissions": rights})
     return f"""# Written at each start; changes are lost.
 server_name: onecode
 listen: 127.0.0.1:{port}
@@ -59,8 +69,4 @@ jetstream {{
   max_memory_store: 16777216
   max_file_store: 4294967296
 }}
-authorization {{
-  timeout: 5
-  users: {json.dumps(users, indent=2)}
-}}
-"""
+{authorization(public_keys, dict.fromkeys(public_keys, segment))}"""

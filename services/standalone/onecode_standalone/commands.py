@@ -10,6 +10,7 @@ import typer
 from onecode_client.cli.output import Format, Output, say
 from onecode_client.cli.problems import reported
 from onecode_common.errors import ConflictError, UnavailableError
+from onecode_standalone.backup.commands import register as register_backup
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Folder of the platform; default ONECODE_HOME, or ~/.onecode.")
@@ -23,7 +24,7 @@ _ASK_AGAIN_S = 0.1
 
 
 def register(app: typer.Typer) -> None:
-    """Add `up`, `status`, `down`, `process`, `doctor`, `login-link` and `demo`."""
+    """Add `up`, `status`, `down`, `process`, `doctor`, `login-link`, `demo`, `backup` and `restore`."""
     app.command(rich_help_panel=_PANEL)(up)
     app.command(rich_help_panel=_PANEL)(status)
     app.command(rich_help_panel=_PANEL)(down)
@@ -35,6 +36,10 @@ def register(app: typer.Typer) -> None:
     process.command("start")(process_start)
     process.command("restart")(process_restart)
     app.add_typer(process, name="process", rich_help_panel=_PANEL)
+    register_backup(app)
+    keys = typer.Typer(no_args_is_help=True, help="Keys of a platform whose services run apart.")
+    keys.command("create")(keys_create)
+    app.add_typer(keys, name="keys", rich_help_panel=_PANEL)
 
 
 @reported
@@ -50,6 +55,16 @@ def up(
         str, typer.Option(help="Address of the public faces; any but loopback makes predictions need a token.")
     ] = "127.0.0.1",
     language: Annotated[str, typer.Option(help="Of the console's pages: zh or en.")] = "zh",
+    ops_address: Annotated[str, typer.Option(help="Health and metrics of all of it, host:port; empty: none.")] = "",
+    api_token_file: Annotated[
+        Path | None, typer.Option(help="File with the administrator's token; default: one is made in the home.")
+    ] = None,
+    console_url: Annotated[str, typer.Option(help="How browsers reach the console; default: where it listens.")] = "",
+    edge_url: Annotated[str, typer.Option(help="How gateways elsewhere report; default: where that listens.")] = "",
+    distribution_url: Annotated[
+        str, typer.Option(help="How gateways elsewhere fetch models; default: where that listens.")
+    ] = "",
+    echo_logs: Annotated[bool, typer.Option("--echo-logs", help="Copy the logs of all processes to stdout.")] = False,
 ) -> None:
     """Start the whole platform on this machine and keep it running until Ctrl-C."""
     from onecode_standalone.settings import UpSettings, default_home  # noqa: PLC0415
@@ -66,6 +81,12 @@ def up(
             edge_port=edge_port,
             listen=listen,
             language=language,
+            ops_address=ops_address,
+            api_token_file=api_token_file,
+            console_url=console_url,
+            edge_url=edge_url,
+            distribution_url=distribution_url,
+            echo_logs=echo_logs,
         )
     )
 
@@ -124,6 +145,19 @@ def process_restart(name: NameArgument, home: HomeOption = None) -> None:
     """Stop a process and start it again."""
     _ask(home, "restart", name)
     say(f"{name} starts; see it with: onecode status{_home_option(home)}")
+
+
+@reported
+def keys_create(
+    folder: Annotated[Path, typer.Argument(help="New or empty folder, or one that an earlier run has filled.")],
+    prefix: Annotated[str, typer.Option(help="Beginning of the names of the Secrets.")] = "onecode",
+) -> None:
+    """Make every key, token and seed, one folder for each Secret; what is there already stays as it is."""
+    from onecode_common.clock import SystemClock  # noqa: PLC0415
+    from onecode_standalone.keyring import create_keys  # noqa: PLC0415
+
+    for made in create_keys(folder.expanduser().absolute(), prefix, SystemClock().now()):
+        say(f"{made}: {', '.join(sorted(file.name for file in made.iterdir()))}")
 
 
 @reported

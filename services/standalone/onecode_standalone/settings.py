@@ -32,6 +32,12 @@ class UpSettings:
         port_base: First port of the block for everything that is no public face.
         listen: Address of the public faces; any but loopback switches anonymous prediction off.
         language: Of the console's pages, ``zh`` or ``en``.
+        ops_address: host:port of health and metrics of the whole platform; empty: none.
+        api_token_file: Holds the administrator's token; None: one is made in the home.
+        console_url: How browsers reach the console; empty: by the address it listens on. So for the next two.
+        edge_url: How gateways elsewhere enrol and report.
+        distribution_url: How gateways elsewhere fetch models.
+        echo_logs: What the processes write is copied to stdout, each line behind the name of its process.
 
     Raises:
         InvalidError: A port lies outside 1024..65535 or is given twice, or there are too many gateways.
@@ -46,6 +52,12 @@ class UpSettings:
     edge_port: int = 8081
     listen: str = "127.0.0.1"
     language: str = "zh"
+    ops_address: str = ""
+    api_token_file: Path | None = None
+    console_url: str = ""
+    edge_url: str = ""
+    distribution_url: str = ""
+    echo_logs: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.gateways <= _MOST_GATEWAYS:

@@ -57,6 +57,7 @@ class Supervisor:
         self._ending = threading.Event()
         self._ended = threading.Event()
         self._look = threading.Event()
+        self._turned = clock.monotonic()
         self._threads = [
             threading.Thread(target=self._turns, name="supervisor", daemon=True),
             threading.Thread(target=self._probes, name="probes", daemon=True),
@@ -80,6 +81,11 @@ class Supervisor:
             if all(child.state == "ready" for child in wanted):
                 return "ready"
             return "degraded" if all(child.was_ready for child in wanted) else "starting"
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since its loop last turned, which it does ten times a second."""
+        return self._clock.monotonic() - self._turned
 
     def wait_for(self, condition: Callable[[], bool], limit_s: float) -> bool:
         """Wait until something about the processes is so; return whether it is."""
@@ -165,6 +171,7 @@ class Supervisor:
                     self._turn(child)
                     self._notify(child, before)
             turn += 1
+            self._turned = self._clock.monotonic()
             self.keeper.check()
             if turn % _HOUSEKEEPING_TURNS == 0:
                 for name in self.children:

@@ -165,7 +165,7 @@ def _rollout(home: Home, addresses: Addresses) -> dict[str, str]:
         "REGISTRY_ADDRESS": addresses.grpc("registry"),
         "FLEET_KEY_FILE": str(home.key("fleet")),
         "DISTRIBUTION_URL": addresses.distribution_url,
-        "EDGE_URL": addresses.url(settings.edge_port),
+        "EDGE_URL": addresses.edge_url,
     }
 
 

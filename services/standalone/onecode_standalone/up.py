@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import quote
 
 from onecode_common.clock import SystemClock
+from onecode_common.ops import OpsServer
 from onecode_standalone.addresses import Addresses
 from onecode_standalone.child import Child
 from onecode_standalone.control import ControlServer
+from onecode_standalone.echo import Echo
 from onecode_standalone.enrol import Enrolment
 from onecode_standalone.home import Home
+from onecode_standalone.platform_ops import platform_ops
 from onecode_standalone.port_check import check_ports
 from onecode_standalone.proc import kill_family
 from onecode_standalone.provision import new_login_code, provision
@@ -58,16 +61,32 @@ def run_up(settings: UpSettings, make_table: TableMaker = whole_platform) -> Non
         ending = _Ending(supervisor)
         control = ControlServer(home.control, _operations(supervisor, status, ending))
         control.start()
+        ops = _ops(settings, supervisor)
+        echo = Echo({name: home.log(name) for name in supervisor.children}) if settings.echo_logs else None
         screen: Screen = LiveScreen(status.document) if sys.stdout.isatty() else PlainScreen()
         with screen:
             told.append(screen)
             screen.say(f"home {home.root}, supervisor {os.getpid()}, ports from {settings.port_base}")
             supervisor.start()
+            if echo is not None:
+                echo.start()
             _announce(supervisor, home, addresses, screen, ending)
             ending.wait()
             screen.say("stopping")
             supervisor.stop_all()
+        if echo is not None:
+            echo.stop()
+        if ops is not None:
+            ops.stop()
         control.stop()
+
+
+def _ops(settings: UpSettings, supervisor: Supervisor) -> OpsServer | None:
+    if not settings.ops_address:
+        return None
+    ops = platform_ops(settings.ops_address, supervisor)
+    ops.start()
+    return ops
 
 
 class _Ending:

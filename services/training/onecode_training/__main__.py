@@ -12,7 +12,7 @@ from onecode_common.database import Database
 from onecode_common.errors import InvalidError
 from onecode_common.files import write_file
 from onecode_common.keys import load_key
-from onecode_common.migrations import upgrade
+from onecode_common.migrations import migrate, upgrade
 from onecode_common.outbox import OutboxSender
 from onecode_common.program import Part, main
 from onecode_common.rpc import GrpcServer, Peer, connect
@@ -97,4 +97,4 @@ def _ray_token(home: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main("training", assemble)
+    main("training", assemble, lambda: migrate(TrainingSettings.load().database_url, "onecode_training"))

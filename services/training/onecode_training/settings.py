@@ -6,10 +6,10 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from onecode_common.settings import ServiceSettings
+from onecode_common.settings import RecordSettings
 
 
-class TrainingSettings(ServiceSettings):
+class TrainingSettings(RecordSettings):
     """Settings of training; the environment name of ``x`` is ``ONECODE_TRAINING_X``."""
 
     model_config = SettingsConfigDict(env_prefix="ONECODE_TRAINING_", frozen=True, extra="forbid")

@@ -108,13 +108,15 @@ def test_another_process_that_holds_the_file_makes_it_unavailable_not_broken(
 
 def test_a_schema_is_brought_up_to_date_once_and_one_of_a_later_release_refused(tmp_path: Path) -> None:
     one = Database(f"sqlite:///{tmp_path / 'i.db'}")
-    upgrade(one, "onecode_ingestion")
-    upgrade(one, "onecode_ingestion")
+    now = upgrade(one, "onecode_ingestion")
+    assert upgrade(one, "onecode_ingestion") == now
     with one.transaction() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("UPDATE schema_reader SET min_reader = '9998'"))
     with pytest.raises(PreconditionError) as refusal:
         upgrade(one, "onecode_ingestion")
-    assert (refusal.value.code, refusal.value.params) == ("database.newer", {"revision": "9999"})
+    assert (refusal.value.code, refusal.value.params) == ("database.newer", {"revision": "9999", "own": now})
+    assert "it needs code of schema 9998 or later" in str(refusal.value)
     one.close()
 
 

@@ -4,4 +4,5 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE), str(_HERE.parents[1] / "unit" / "serving")]
+_UNIT = _HERE.parents[1] / "unit" / "serving"
+sys.path[:0] = [str(_HERE), str(_UNIT), str(_UNIT / "listen")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from onecode_client.cli import data, fleet, model, predict, rollout, train
+from onecode_client.cli import data, fleet, model, predict, rollout, smoke, train
 from onecode_client.cli.options import WHERE, connect
 from onecode_client.cli.output import Format, Output
 from onecode_client.cli.problems import INTERRUPTED, reported
@@ -44,6 +44,7 @@ def application() -> typer.Typer:
     for name, noun, text in nouns:
         app.add_typer(noun, name=name, help=text, rich_help_panel=_PANEL)
     app.command("predict", rich_help_panel=_PANEL)(predict.predict)
+    app.command("smoke", rich_help_panel=_PANEL)(smoke.smoke)
     app.command("version", rich_help_panel=_PANEL)(version)
     app.command("completion", rich_help_panel=_PANEL)(completion)
     return app

@@ -20,6 +20,7 @@ class TensorSpec:
         labels: Names of the classes along the last axis, for outputs that have them.
         minimum: Smallest value seen in training, by column; empty if unknown.
         maximum: Largest value seen, alike.
+        optional: A request may leave this input out: the graph has a value of its own for it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class TensorSpec:
     labels: tuple[str, ...] = ()
     minimum: tuple[float, ...] = ()
     maximum: tuple[float, ...] = ()
+    optional: bool = False
 
     @property
     def batched(self) -> bool:
@@ -81,6 +83,7 @@ def _tensor(entry: Mapping[str, Any]) -> TensorSpec:
         labels=tuple(str(label) for label in entry.get("labels") or ()),
         minimum=_numbers(entry.get("minimum")),
         maximum=_numbers(entry.get("maximum")),
+        optional=bool(entry.get("optional", False)),
     )
 
 

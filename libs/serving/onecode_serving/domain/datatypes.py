@@ -17,13 +17,23 @@ NUMPY: Mapping[str, np.dtype] = {
     "INT32": np.dtype("<i4"),
     "INT64": np.dtype("<i8"),
     "FP16": np.dtype("<f2"),
+    "BF16": np.dtype("<f4"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
     BYTES: np.dtype(object),
 }
-"""Element type by protocol name; texts are Python strings in object arrays."""
+"""Element type of arrays by protocol name; texts are Python strings in object arrays, BF16 is widened to 32 bits."""
 
-FLOATS = frozenset({"FP16", "FP32", "FP64"})
+FLOATS = frozenset({"FP16", "BF16", "FP32", "FP64"})
+
+PLAIN = frozenset(NUMPY) - {BYTES, "BOOL", "BF16"}
+"""Datatypes whose raw bytes are those of the array, whatever they are."""
+
+RANKED = PLAIN - {"FP16"}
+"""Datatypes of outputs that can be answered with their top classes."""
+
+BINARY_ONLY = frozenset({"FP16", "BF16"})
+"""Datatypes without a typed form: they travel as raw bytes only."""
 
 RUNTIME: Mapping[str, str] = {
     "tensor(bool)": "BOOL",
@@ -36,11 +46,12 @@ RUNTIME: Mapping[str, str] = {
     "tensor(int32)": "INT32",
     "tensor(int64)": "INT64",
     "tensor(float16)": "FP16",
+    "tensor(bfloat16)": "BF16",
     "tensor(float)": "FP32",
     "tensor(double)": "FP64",
     "tensor(string)": BYTES,
 }
-"""Protocol name by onnxruntime's; what is missing here (sequences, maps, BF16) is refused at load."""
+"""Protocol name by onnxruntime's; what is missing here (sequences, maps) is refused at load."""
 
 CONTENTS: Mapping[str, str] = {
     "BOOL": "bool_contents",
@@ -56,4 +67,4 @@ CONTENTS: Mapping[str, str] = {
     "FP64": "fp64_contents",
     BYTES: "bytes_contents",
 }
-"""The typed field of the gRPC message by datatype; FP16 has none."""
+"""The typed field of the gRPC message by datatype; FP16 and BF16 have none."""

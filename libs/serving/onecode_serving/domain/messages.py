@@ -11,8 +11,23 @@ Parameter = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
+class RegionUse:
+    """A part of a registered shared memory region that holds a tensor's raw bytes.
+
+    Attributes:
+        name: Of the region, as it was registered.
+        byte_size: Bytes of the tensor, or of the room for it.
+        offset: Of its first byte, from the start of the region.
+    """
+
+    name: str
+    byte_size: int
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Tensor:
-    """An input as it was received: exactly one of ``raw`` and ``values`` is set, or neither.
+    """An input as it was received: at most one of ``raw``, ``values`` and ``region`` is set.
 
     Attributes:
         name: Input of the model.
@@ -22,6 +37,7 @@ class Tensor:
         values: Typed values, flat or nested.
         field: Which typed field held them; empty for JSON, which has but one.
         fields: How many typed fields were filled.
+        region: Where its raw bytes lie in shared memory; replaced by ``raw`` before the request is run.
     """
 
     name: str
@@ -31,14 +47,22 @@ class Tensor:
     values: Sequence[Any] | None = None
     field: str = ""
     fields: int = 1
+    region: RegionUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An output that the caller asks for, with ``classes`` > 0 as its top classes instead of numbers."""
+    """An output that the caller asks for.
+
+    Attributes:
+        name: Output of the model.
+        classes: Above 0: its top classes as texts instead of its numbers.
+        region: Where to put it instead of into the answer.
+    """
 
     name: str
     classes: int = 0
+    region: RegionUse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +89,50 @@ class InferenceRequest:
     unit: str | None = None
     deadline: float | None = None
 
+    @property
+    def sequence_id(self) -> str:
+        """The sequence that this request belongs to, numbers as text; empty for none (0 and "" mean none)."""
+        value = self.parameters.get("sequence_id")
+        return str(value) if value else ""
+
+    @property
+    def sequence_start(self) -> bool:
+        """Whether the sequence begins here."""
+        return self.parameters.get("sequence_start") is True
+
+    @property
+    def sequence_end(self) -> bool:
+        """Whether the sequence ends after this."""
+        return self.parameters.get("sequence_end") is True
+
+    @property
+    def priority(self) -> int:
+        """1 goes first, larger numbers later; 0 means the default."""
+        value = self.parameters.get("priority")
+        return value if isinstance(value, int) else 0
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds from arrival within which the caller wants the answer, None if it does not say."""
+        value = self.parameters.get("timeout")
+        return value / 1e6 if isinstance(value, int) and value > 0 else None
+
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output of an answer; ``array`` holds strings in an object array for BYTES."""
+    """One output of an answer; ``array`` holds strings in an object array for BYTES.
+
+    Attributes:
+        name: As in the model.
+        datatype: Protocol name; BYTES for classes.
+        array: The values.
+        region: Where the bytes already are; the answer then only says so.
+    """
 
     name: str
     datatype: str
     array: npt.NDArray[Any]
+    region: RegionUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from onecode_common.errors import InvalidError
+from onecode_serving.domain import bfloat16
 from onecode_serving.domain.contract import TensorSpec
-from onecode_serving.domain.datatypes import BYTES, CONTENTS, FLOATS, NUMPY
+from onecode_serving.domain.datatypes import BINARY_ONLY, BYTES, CONTENTS, FLOATS, NUMPY
 from onecode_serving.domain.messages import Tensor
 
 Array = npt.NDArray[Any]
@@ -40,7 +41,7 @@ def decode(tensor: Tensor, spec: TensorSpec, max_elements: int, *, finite: bool 
     else:
         raise wrong(tensor.name, "contents", "raw or typed contents", "neither")
     if finite and spec.datatype in FLOATS:
-        _require_finite(array, spec)
+        require_finite(array, spec)
     return array.reshape(tensor.shape)
 
 
@@ -54,7 +55,12 @@ def wrong(name: str, what: str, expected: object, got: object) -> InvalidError:
 
 
 def encode_raw(array: Array, datatype: str) -> bytes:
-    """Return the wire form: little-endian, row-major; texts with a length of four bytes before each."""
+    """Return the wire form: little-endian, row-major; texts with a length of four bytes before each.
+
+    BF16 is rounded to nearest, ties to even, from the 32 bits that it has in the process.
+    """
+    if datatype == "BF16":
+        return bfloat16.narrowed(array).tobytes()
     if datatype != BYTES:
         return np.ascontiguousarray(array, NUMPY[datatype]).tobytes()
     parts: list[bytes] = []
@@ -83,8 +89,11 @@ def _from_raw(tensor: Tensor, raw: bytes | memoryview, count: int) -> Array:
     if tensor.datatype == BYTES:
         return _texts_of_raw(tensor.name, bytes(raw), count)
     kind = NUMPY[tensor.datatype]
-    if len(raw) != count * kind.itemsize:
-        raise wrong(tensor.name, "bytes", count * kind.itemsize, len(raw))
+    size = count * (bfloat16.SIZE if tensor.datatype == "BF16" else kind.itemsize)
+    if len(raw) != size:
+        raise wrong(tensor.name, "bytes", size, len(raw))
+    if tensor.datatype == "BF16":
+        return bfloat16.widened(raw)
     if tensor.datatype == "BOOL":
         flags = np.frombuffer(raw, np.uint8)
         if flags.size and flags.max() > 1:
@@ -130,8 +139,8 @@ def _from_values(tensor: Tensor, values: Sequence[Any], count: int) -> Array:
             raise wrong(name, "contents", f"{expected} alone for {datatype}", tensor.field)
         flat: Sequence[Any] = values
     else:
-        if datatype == "FP16":
-            raise wrong(name, "contents", "binary data for FP16", "JSON numbers")
+        if datatype in BINARY_ONLY:
+            raise wrong(name, "contents", f"binary data for {datatype}", "JSON numbers")
         flat = _flat(name, values, tensor.shape)
     if len(flat) != count:
         raise wrong(name, "elements", f"{count} by its shape", len(flat))
@@ -195,7 +204,12 @@ def _flat(name: str, values: Sequence[Any], shape: tuple[int, ...]) -> Sequence[
     return level
 
 
-def _require_finite(array: Array, spec: TensorSpec) -> None:
+def require_finite(array: Array, spec: TensorSpec) -> None:
+    """Refuse infinities, and NaN where it does not mean "missing".
+
+    Raises:
+        InvalidError: With the place of the first.
+    """
     good = np.isfinite(array)
     if good.all():
         return

@@ -96,7 +96,7 @@ class RestApp:
             request, binary = request_from_body(model, version, plain, length, text, deadline)
             return infer_reply(self._plane.infer(request), binary)
 
-        if len(body) <= _INLINE_BYTES and self._plane.cheap(model):
+        if len(body) <= _INLINE_BYTES:
             return run()
         return await asyncio.to_thread(run)
 

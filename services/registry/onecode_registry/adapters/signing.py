@@ -51,6 +51,7 @@ _RENEW_AT: Mapping[str, timedelta] = {
 }
 """A role is signed again when less than this is left of its life."""
 
+_BELOW_ROOT = ("targets", "snapshot", "timestamp")
 _DAILY = ("targets", MODELS, "snapshot", "timestamp")
 _PATHS = {MODELS: ["models/*/*/*"], FLEET: ["fleet/*/*"]}
 _MAX_FLEET_BYTES = 8 << 20
@@ -63,31 +64,43 @@ class FileSigning:
     Args:
         folder: Where the keys lie; made when it is missing.
         fleet_public_key: PEM of the key that signs policies.
+        root: Version 1 of the root, where it was made beforehand so that others could be given it; else empty.
 
     Raises:
         InvalidError: The PEM is no Ed25519 public key.
     """
 
-    def __init__(self, folder: Path, fleet_public_key: bytes) -> None:
+    def __init__(self, folder: Path, fleet_public_key: bytes, root: bytes = b"") -> None:
         self._folder = folder
         self._fleet = _public_key(fleet_public_key)
+        self._given_root = root
 
     def first(self, now: datetime) -> dict[str, bytes]:
-        """Make keys where there are none, and return version 1 of everything."""
+        """Make keys where there are none, and return version 1 of everything.
+
+        Raises:
+            InvalidError: A root was given that does not trust the keys in the folder.
+        """
+        if self._given_root:
+            self.require_keys()
+            first = self._first_below_root(now)
+            _check_root(self._given_root, first)
+            return {"root": self._given_root, **first}
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for role in LIFETIMES:
             load_or_create_key(self._key_file(role))
-        signers = {role: self._signer(role) for role in LIFETIMES}
         root = Root(expires=_until("root", now), consistent_snapshot=True)
-        for role in ("root", "targets", "snapshot", "timestamp"):
-            root.add_key(signers[role].public_key, role)
+        for role in ("root", *_BELOW_ROOT):
+            root.add_key(self._signer(role).public_key, role)
+        return {"root": self._signed("root", Metadata(root)), **self._first_below_root(now)}
+
+    def _first_below_root(self, now: datetime) -> dict[str, bytes]:
         targets = Targets(expires=_until("targets", now), delegations=Delegations({}, {MODELS: _role(MODELS)}))
-        targets.add_key(signers[MODELS].public_key, MODELS)
+        targets.add_key(self._signer(MODELS).public_key, MODELS)
         snapshot = Snapshot(
             expires=_until("snapshot", now), meta={"targets.json": MetaFile(1), f"{MODELS}.json": MetaFile(1)}
         )
         return {
-            "root": self._signed("root", Metadata(root)),
             "targets": self._signed("targets", Metadata(targets)),
             MODELS: self._signed(MODELS, Metadata(Targets(expires=_until(MODELS, now)))),
             "snapshot": self._signed("snapshot", Metadata(snapshot)),
@@ -203,6 +216,19 @@ def _read(content: bytes, kind: type[object]) -> Metadata[Any]:
         message = f"stored metadata is {metadata.signed.type}, expected {kind.__name__}"
         raise TypeError(message)
     return metadata
+
+
+def _check_root(root: bytes, first: Mapping[str, bytes]) -> None:
+    try:
+        trusted = _read(root, Root).signed
+        for role in _BELOW_ROOT:
+            metadata = Metadata[Any].from_bytes(first[role])
+            trusted.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
+    except (DeserializationError, RepositoryError, TypeError) as error:
+        message = f"the given root does not trust the keys that sign here: {str(error)[:160]}"
+        raise InvalidError(
+            message, code="settings.root", hint="make both with one run of: onecode keys create"
+        ) from error
 
 
 def _role(name: str) -> DelegatedRole:

@@ -12,6 +12,7 @@ from onecode_common.database import Database
 from onecode_common.outbox import Outbox
 from onecode_rollout.adapters.fleet_rows import SqlFleetRows, SqlPolicyRows
 from onecode_rollout.adapters.report_rows import SqlReportRows
+from onecode_rollout.adapters.resource_rows import SqlResourceRows
 from onecode_rollout.adapters.rollout_rows import SqlRolloutRows
 from onecode_rollout.adapters.tables import AUDIT, OUTBOX
 from onecode_rollout.domain.rollout import Rollout
@@ -31,6 +32,7 @@ class SqlRows:
         self.policies = SqlPolicyRows(connection)
         self.rollouts = SqlRolloutRows(connection)
         self.reports = SqlReportRows(connection)
+        self.resources = SqlResourceRows(connection)
 
     def tell_rollout(self, rollout: Rollout, sentence: str) -> None:
         """Tell others of a changed rollout once this transaction is committed."""

@@ -40,7 +40,14 @@ class GrpcRegistry:
 
     def version(self, digest: str) -> Version:
         """Return a model version. Raises NotFoundError."""
-        answer = _ask(self._stub.GetVersion, pb.GetVersionRequest(project=self._project, digest=digest)).version
+        return self._version(pb.GetVersionRequest(project=self._project, digest=digest))
+
+    def release(self, model: str, number: int) -> Version:
+        """Return a model version by its release number. Raises NotFoundError."""
+        return self._version(pb.GetVersionRequest(project=self._project, model=model, release=number))
+
+    def _version(self, request: pb.GetVersionRequest) -> Version:
+        answer = _ask(self._stub.GetVersion, request).version
         inputs = tuple(Tensor(one.name, one.datatype, tuple(one.shape)) for one in answer.contract.inputs)
         return Version(answer.model, answer.release, answer.digest, inputs)
 

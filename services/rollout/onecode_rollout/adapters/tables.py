@@ -172,3 +172,21 @@ ACTIONS = Table(
     Column("sequence", BigInteger, nullable=False),
     Column("at", Double, nullable=False),
 )
+
+CUSTOM_RESOURCES = Table(
+    "custom_resources",
+    METADATA,
+    Column("namespace", String(63), primary_key=True),
+    Column("name", String(253), primary_key=True),
+    Column("rollout_id", String(100), nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("present", Boolean, nullable=False),
+)
+
+LEASES = Table(
+    "leases",
+    METADATA,
+    Column("name", String(63), primary_key=True),
+    Column("holder", String(200), nullable=False),
+    Column("until", Double, nullable=False),
+)

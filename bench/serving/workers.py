@@ -1,0 +1,68 @@
+"""Hold the two helper processes of a run: the load on its core, and onnxruntime alone on the server's core."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+from bench.serving.machine import LOAD_CORE, SERVER_CORE, pin
+from bench.serving.models import build
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Workers:
+    """Both processes; they are idle but for what is asked of them."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._load = ProcessPoolExecutor(1, context, initializer=pin, initargs=(LOAD_CORE,))
+        self._raw = ProcessPoolExecutor(1, context, initializer=pin, initargs=(SERVER_CORE,))
+
+    def load(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Do something in the load process."""
+        return self.begin(work, *args, **kwargs).result()
+
+    def begin(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Begin something in the load process."""
+        return self._load.submit(work, *args, **kwargs)
+
+    def raw(self, model: str, seconds: float) -> float:
+        """Return runs a second of one row by onnxruntime alone."""
+        return self._raw.submit(raw_rate, model, seconds).result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._load.shutdown()
+        self._raw.shutdown()
+
+
+def raw_rate(name: str, seconds: float) -> float:
+    """Return runs a second of one row in this process.
+
+    The session's inner object is called, as the server does: the public method would cost a fifth more and make the
+    yardstick shorter.
+    """
+    model = build(name)
+    session, names = model.session()._sess, [one.name for one in model.outputs]  # noqa: SLF001 - see above
+    feeds = [{model.input.name: row} for row in model.rows()]
+    count, begin = 0, time.perf_counter()
+    ends = begin + seconds
+    while (now := time.perf_counter()) < ends:
+        for feed in feeds:
+            session.run(names, feed, None)
+        count += len(feeds)
+    return count / (now - begin)
+
+
+def root_pid() -> int:
+    """Return the process below which everything of this bench runs."""
+    return os.getpid()

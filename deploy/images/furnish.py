@@ -1,0 +1,128 @@
+"""Finish the environment of an image: leave out what nothing runs, say what is in it, and how it starts.
+
+Called by ``deploy/Dockerfile`` as ``furnish.py SERVICE ENVIRONMENT SHARE``, with the Python of the build tools.
+"""
+
+import compileall
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+SINGLE = "onecode"
+"""The image that holds every service."""
+
+_SERVE = """#!{python}
+# Becomes the image's program, so that it is process 1 and hears signals itself.
+import os
+import sys
+
+arguments = sys.argv[1:] or {default!r}
+os.execv({python!r}, [{python!r}, *{start!r}, *arguments])
+"""
+_UP = ["up", "--home", "/var/lib/onecode/home", "--listen", "0.0.0.0", "--gateways", "0"]
+_NOT_RUN = (
+    # Tests of packages, and what only compilers read.
+    "**/tests",
+    "**/test",
+    "**/*.pyi",
+    "**/*.h",
+    "**/*.hpp",
+    "**/*.pxd",
+    "**/*.pyx",
+    "**/*.c",
+    "**/*.cc",
+    "**/*.cpp",
+)
+_KEPT = (
+    # Look like tests, and are imported by the package itself.
+    "numpy/testing",
+    "sklearn/utils/_test_common",
+    "onnx/test",
+)
+
+
+def main() -> None:
+    """Slim, compile, list and write the start program."""
+    service, environment, share = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    site = next(environment.glob("lib/python3*/site-packages"))
+    before = _bytes(site)
+    for path in list(_leftovers(site)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    packages = _bytes(site)
+    # Without a writable disk each start would compile everything again. Hashes instead of times: same bytes each build.
+    compileall.compile_dir(
+        str(site), quiet=2, workers=0, invalidation_mode=compileall.py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    share.mkdir(parents=True, exist_ok=True)
+    _write_licences(site, share)
+    _write_sbom(environment, share / "sbom.cdx.json")
+    sizes = {"installed": before, "packages": packages, "with_bytecode": _bytes(site)}
+    (share / "sizes.json").write_text(json.dumps({"service": service, **sizes}) + "\n", encoding="utf-8")
+    _write_serve(service, environment)
+
+
+def _leftovers(site: Path) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for pattern in _NOT_RUN:
+        for path in site.glob(pattern):
+            text = path.relative_to(site).as_posix()
+            if any(text.startswith(kept) for kept in _KEPT) or any(parent in seen for parent in path.parents):
+                continue
+            seen.add(path)
+            yield path
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _write_licences(site: Path, share: Path) -> None:
+    lines = []
+    for one in sorted(distributions(path=[str(site)]), key=lambda one: one.metadata["Name"].lower()):
+        name, version = one.metadata["Name"], one.version
+        lines.append(f"{name}\t{version}\t{_licence(one)}")
+        for file in one.files or ():
+            if re.search(r"licen[cs]e|copying|notice", file.name, re.IGNORECASE) and ".dist-info" in str(file):
+                target = share / "licences" / f"{name}-{version}" / file.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(str(file.locate()), target)
+    (share / "licences.tsv").write_text("name\tversion\tlicence\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _licence(one: Distribution) -> str:
+    """Return what the package says of itself: the expression, else its classifiers, else the first line of its text."""
+    metadata = one.metadata
+    if metadata["License-Expression"]:
+        return str(metadata["License-Expression"])
+    found = [
+        value.split(" :: ")[-1] for value in metadata.get_all("Classifier") or () if value.startswith("License ::")
+    ]
+    if found:
+        return " AND ".join(found)
+    return (str(metadata["License"] or "").strip().splitlines() or ["see licences/"])[0][:80]
+
+
+def _write_sbom(environment: Path, target: Path) -> None:
+    tool = Path(sys.executable).parent / "cyclonedx-py"
+    command = [str(tool), "environment", "--output-reproducible", "--of", "JSON", "-o", str(target)]
+    subprocess.run([*command, str(environment / "bin" / "python")], check=True)  # noqa: S603 - our own tool
+
+
+def _write_serve(service: str, environment: Path) -> None:
+    python = str(environment / "bin" / "python")
+    if service == SINGLE:
+        start, default = [str(environment / "bin" / "onecode")], _UP
+    else:
+        start, default = ["-m", f"onecode_{service}"], []
+    serve = environment / "bin" / "serve"
+    serve.write_text(_SERVE.format(python=python, default=default, start=start), encoding="utf-8")
+    serve.chmod(0o755)
+
+
+if __name__ == "__main__":
+    main()

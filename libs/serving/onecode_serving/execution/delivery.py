@@ -1,0 +1,205 @@
+"""Give each request its rows of the batch's answer, and count how it went."""
+
+from bisect import bisect_left
+from collections.abc import Hashable, Sequence
+
+from onecode_common.clock import Clock
+from onecode_common.errors import OnecodeError, UnavailableError
+from onecode_serving.counters import LATENCY_EDGES_US, Counters
+from onecode_serving.domain.tensors import Array
+from onecode_serving.execution.answer_cache import AnswerCache, Cached
+from onecode_serving.execution.job import Job, Plan, Shapes, Target
+from onecode_serving.execution.lane import Lane
+from onecode_serving.execution.run import Ran, Refused
+from onecode_serving.version import NON_FINITE
+
+_MICRO = 1e6
+_TABLED_US = 20_000
+_PLACES = bytes(bisect_left(LATENCY_EDGES_US, us + 0.5) for us in range(_TABLED_US))
+"""The bucket of each whole microsecond: a look-up is a quarter of a search."""
+
+
+class Delivery:
+    """Hands out answers; used by the loop's thread only.
+
+    Args:
+        counters: Of arms.
+        clock: Wall time for their intervals.
+    """
+
+    def __init__(self, counters: Counters, clock: Clock) -> None:
+        self._counters = counters
+        self._clock = clock
+
+    def refused(self, lane: Lane, outcome: Refused) -> None:
+        """Tell a caller that its input was not given to the model."""
+        tally = lane.tally
+        tally.waiting -= 1
+        tally.fail += 1
+        outcome.job.refuse(outcome.error)
+
+    def ran(self, lane: Lane, outcome: Ran) -> None:
+        """Answer every job of a run, or tell its only job why it failed."""
+        now = self._clock.monotonic()
+        wall = self._clock.now().timestamp()
+        tally = lane.tally
+        jobs = outcome.jobs
+        tally.waiting -= len(jobs)
+        tally.last_s = wall
+        if outcome.error is not None or outcome.outputs is None:
+            self._failed(lane, jobs[0], outcome.error, now, wall)
+            return
+        late = [job for job in jobs if job.deadline <= now]
+        if jobs[0].plan is not None:
+            if lane.cache is not None:
+                self._remember(lane.cache, lane, outcome, now)
+            _hand_out(jobs, outcome.outputs, outcome.rows, now)
+        else:
+            _slice_out(jobs, outcome.outputs, now)
+        input_s = outcome.infer_from - outcome.started
+        infer_s = outcome.infer_to - outcome.infer_from
+        tally.ran(outcome.rows, input_s, infer_s, now - outcome.infer_to)
+        self._count(lane, [job for job in jobs if job.deadline > now] if late else jobs, outcome, now, wall)
+        for job in late:
+            self._failed(lane, job, _late(), now, wall)
+
+    def hit(self, lane: Lane, job: Job, found: Cached) -> None:
+        """Answer a request as an equal one was answered before."""
+        now = self._clock.monotonic()
+        tally = lane.tally
+        tally.waiting -= 1
+        if job.dead or job.sink is None or job.plan is None:
+            return
+        seconds = now - job.arrived
+        place = place_of(seconds)
+        tally.success += 1
+        tally.success_s += seconds
+        tally.cache_hits += 1
+        tally.cache_hit_s += seconds
+        tally.total_places[place] += 1
+        tally.queue_places[0] += 1
+        self._arm(job.target, [place], self._clock.now().timestamp())
+        job.dead = True
+        job.sink.answered(job.key, job.plan, job.target, found.shapes, found.raws)
+
+    def _remember(self, cache: AnswerCache, lane: Lane, outcome: Ran, now: float) -> None:
+        start = 0
+        for job in outcome.jobs:
+            plan = job.plan
+            if plan is not None and outcome.outputs is not None:
+                chosen = [outcome.outputs[pick] for pick in plan.picks]
+                if len(outcome.jobs) > 1:
+                    chosen = [output[start : start + job.rows] for output in chosen]
+                shapes = tuple([output.shape for output in chosen])
+                cache.put(cache_key(job), len(job.raw), shapes, [output.tobytes() for output in chosen], now)
+                lane.tally.cache_misses += 1
+                lane.tally.cache_miss_s += now - job.arrived
+            start += job.rows
+
+    def _count(self, lane: Lane, jobs: Sequence[Job], outcome: Ran, now: float, wall: float) -> None:
+        if not jobs:
+            return
+        tally = lane.tally
+        totals, queues = tally.total_places, tally.queue_places
+        started = outcome.started
+        places: list[int] = []
+        sum_total = sum_queue = 0.0
+        for job in jobs:
+            arrived = job.arrived
+            seconds = now - arrived
+            sum_total += seconds
+            place = place_of(seconds)
+            places.append(place)
+            totals[place] += 1
+            waited = started - arrived
+            sum_queue += waited
+            queues[place_of(waited)] += 1
+        tally.success += len(jobs)
+        tally.success_s += sum_total
+        tally.queue_s += sum_queue
+        target = jobs[0].target
+        if all(job.target is target for job in jobs):
+            self._arm(target, places, wall)
+            return
+        for job, place in zip(jobs, places, strict=True):
+            self._arm(job.target, [place], wall)
+
+    def _arm(self, target: Target, places: list[int], wall: float) -> None:
+        if target.key is not None:
+            self._counters.record_places(target.key, wall, places, assigned=target.assigned)
+
+    def _failed(self, lane: Lane, job: Job, error: OnecodeError | None, now: float, wall: float) -> None:
+        tally = lane.tally
+        tally.fail += 1
+        tally.fail_s += now - job.arrived
+        failure = error or OnecodeError("the model gave nothing", code="model.failed")
+        key = job.target.key
+        if key is not None:
+            self._counters.record(
+                key,
+                wall,
+                now - job.arrived,
+                bad=True,
+                non_finite=failure.code == NON_FINITE,
+                assigned=job.target.assigned,
+            )
+        job.refuse(failure)
+
+
+def cache_key(job: Job) -> Hashable:
+    """Return everything that decides a planned request's answer within one version."""
+    plan = job.plan
+    return None if plan is None else (plan.picks, plan.shape, job.raw)
+
+
+def place_of(seconds: float) -> int:
+    """Return the bucket of a duration."""
+    us = int(seconds * _MICRO)
+    return _PLACES[us] if 0 <= us < _TABLED_US else bisect_left(LATENCY_EDGES_US, us)
+
+
+def _hand_out(jobs: Sequence[Job], outputs: Sequence[Array], rows: int, now: float) -> None:
+    """Answer planned requests in bytes: each output becomes bytes once, and each job a slice of them."""
+    blobs = [output.tobytes() for output in outputs]
+    if len(jobs) == 1:
+        job = jobs[0]
+        plan = job.plan
+        if plan is not None and job.sink is not None and not job.dead and job.deadline > now:
+            shapes = tuple([outputs[pick].shape for pick in plan.picks])
+            job.dead = True
+            job.sink.answered(job.key, plan, job.target, shapes, [blobs[pick] for pick in plan.picks])
+        return
+    sizes = [len(blob) // rows for blob in blobs]
+    known_plan: Plan | None = None
+    shapes = ()
+    start = 0
+    for job in jobs:
+        plan, count = job.plan, job.rows
+        if plan is not None and job.sink is not None and not job.dead and job.deadline > now:
+            if known_plan is None or plan.picks is not known_plan.picks or count != known_plan.rows:
+                shapes = _shapes(plan, outputs, count)
+            known_plan = plan
+            end = start + count
+            job.dead = True
+            raws = [blobs[pick][start * sizes[pick] : end * sizes[pick]] for pick in plan.picks]
+            job.sink.answered(job.key, plan, job.target, shapes, raws)
+        start += count
+
+
+def _shapes(plan: Plan, outputs: Sequence[Array], rows: int) -> Shapes:
+    return tuple([(rows, *outputs[pick].shape[1:]) for pick in plan.picks])
+
+
+def _slice_out(jobs: Sequence[Job], outputs: Sequence[Array], now: float) -> None:
+    """Answer general requests in arrays: views of the batch's outputs."""
+    start = 0
+    for job in jobs:
+        if job.answer is not None and not job.dead and job.deadline > now:
+            job.dead = True
+            whole = len(jobs) == 1
+            job.answer(outputs if whole else [output[start : start + job.rows] for output in outputs])
+        start += job.rows
+
+
+def _late() -> UnavailableError:
+    return UnavailableError("the deadline passed while the model ran: allow more time", code="deadline.exceeded")

@@ -1,0 +1,209 @@
+"""Run what is waiting, all sockets' requests of a turn together, without ever waiting for more.
+
+The first request of a turn asks for a flush at the end of the turn; every socket that was readable in the same poll is
+read before it. Cheap models run on the loop, dear ones in threads (onnxruntime releases the interpreter's lock), so
+that a dear model does not hold up a cheap one.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor as Pool
+from typing import Protocol
+
+from onecode_common.clock import Clock
+from onecode_common.errors import ExhaustedError, UnavailableError
+from onecode_serving.counters import Counters
+from onecode_serving.domain.cost import TURN_S
+from onecode_serving.execution.answer_cache import Cached
+from onecode_serving.execution.delivery import Delivery, cache_key
+from onecode_serving.execution.job import Job
+from onecode_serving.execution.lane import Lane
+from onecode_serving.execution.run import Ran, Refused, run_batch
+from onecode_serving.version import ServedVersion
+
+DEADLINE = "deadline.exceeded"
+MAX_WAITING = 8192
+"""Requests of one version that may wait; more are refused at once."""
+
+
+class Turns(Protocol):
+    """The event loop, as far as it is needed here."""
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Call back at the end of this turn; called on the loop's thread."""
+        ...
+
+    def from_thread(self, callback: Callable[[], None]) -> None:
+        """Call back on the loop's thread; called from any."""
+        ...
+
+
+class Executor:
+    """The lanes of one process and the turns in which they run; used by the loop's thread only.
+
+    Args:
+        turns: The event loop.
+        pool: Where dear runs go.
+        workers: How many of them at once.
+        counters: Of arms.
+        clock: Wall time for the intervals of counters.
+    """
+
+    def __init__(self, turns: Turns, pool: Pool, workers: int, counters: Counters, clock: Clock) -> None:
+        self._turns = turns
+        self._pool = pool
+        self._workers = workers
+        self._delivery = Delivery(counters, clock)
+        self._active: list[Lane] = []
+        self._hits: list[tuple[Lane, Job, Cached]] = []
+        self._scheduled = False
+        self._running = 0
+        self.on_turn: Callable[[], None] = _nothing
+
+    def add(self, job: Job) -> None:
+        """Put a job in line.
+
+        Raises:
+            ExhaustedError: Too many wait, or it could not be answered before its deadline.
+        """
+        lane = job.target.lane
+        waiting = lane.waiting
+        if lane.cache is not None and job.plan is not None:
+            found = lane.cache.get(cache_key(job), job.arrived)
+            if found is not None:
+                lane.tally.waiting += 1
+                self._hits.append((lane, job, found))
+                self.wake()
+                return
+        if lane.pooled or len(waiting) >= MAX_WAITING:
+            self._admit(lane, job)
+        if not waiting:
+            self._active.append(lane)
+        waiting.append(job)
+        lane.tally.waiting += 1
+        if job.priority:
+            lane.mixed = True
+        if not self._scheduled:
+            self._scheduled = True
+            self._turns.soon(self._flush)
+
+    def wake(self) -> None:
+        """Run a turn soon though no job came, so that answers from elsewhere are written."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._turns.soon(self._flush)
+
+    def idle(self) -> bool:
+        """Return whether nothing waits or runs."""
+        return not self._active and not self._running and not self._hits
+
+    def _admit(self, lane: Lane, job: Job) -> None:
+        if len(lane.waiting) >= MAX_WAITING:
+            text = f"{MAX_WAITING} requests wait for model {lane.version.model!r}: try again later"
+            raise ExhaustedError(text, code="queue.full", params={"retry_after_ms": 1000})
+        # What is running is half done on average.
+        ahead = lane.backlog_s() + lane.running * lane.cost.of(lane.limit) / 2
+        ready = ahead / self._workers + lane.cost.of(job.rows)
+        left = job.deadline - time.monotonic()
+        if ready > left > 0:
+            retry = max(1, int((ready - left) * 1000))
+            text = f"the answer would take {ready * 1000:.0f} ms and {left * 1000:.0f} ms are left: try again later"
+            raise ExhaustedError(text, code="queue.too_long", params={"retry_after_ms": retry})
+
+    def _flush(self) -> None:
+        self._scheduled = False
+        now = time.monotonic()
+        until = now + TURN_S
+        lanes = self._active
+        if len(lanes) > 1:
+            lanes.sort(key=_price)
+        left: list[Lane] = []
+        if self._hits:
+            hits, self._hits = self._hits, []
+            for lane, job, found in hits:
+                self._delivery.hit(lane, job, found)
+        for lane in lanes:
+            _drop_dead(lane, now)
+            if lane.pooled:
+                self._dispatch(lane)
+            else:
+                self._drain(lane, until)
+            if lane.waiting:
+                left.append(lane)
+        self._active = left
+        self.on_turn()
+        if any(not lane.pooled for lane in left):
+            self.wake()
+
+    def _drain(self, lane: Lane, until: float) -> None:
+        """Run on the loop until nothing waits or the turn is over."""
+        lane.order()
+        while lane.waiting:
+            jobs = lane.take()
+            for outcome in run_batch(lane.version, jobs):
+                self._settle(lane, outcome)
+            if time.monotonic() > until:
+                return
+
+    def _dispatch(self, lane: Lane) -> None:
+        """Hand batches to free threads; what waits longer collects into the next batch."""
+        lane.order()
+        while lane.waiting and self._running < self._workers:
+            jobs = lane.take()
+            lane.running += 1
+            self._running += 1
+            self._pool.submit(self._in_thread, lane, jobs)
+
+    def _in_thread(self, lane: Lane, jobs: Sequence[Job]) -> None:
+        outcomes = run_batch(lane.version, jobs)
+        self._turns.from_thread(lambda: self._finished(lane, outcomes))
+
+    def _finished(self, lane: Lane, outcomes: Sequence[Ran | Refused]) -> None:
+        lane.running -= 1
+        self._running -= 1
+        for outcome in outcomes:
+            self._settle(lane, outcome)
+        self.wake()
+
+    def _settle(self, lane: Lane, outcome: Ran | Refused) -> None:
+        if isinstance(outcome, Refused):
+            self._delivery.refused(lane, outcome)
+            return
+        if outcome.error is None:
+            lane.learn(outcome.rows, outcome.infer_to - outcome.infer_from)
+        self._delivery.ran(lane, outcome)
+
+
+def _price(lane: Lane) -> float:
+    return lane.cost.of(1)
+
+
+def _drop_dead(lane: Lane, now: float) -> None:
+    """Let go of requests that nobody waits for and of those that are late; neither reaches the model."""
+    if not any(job.dead or job.deadline <= now for job in lane.waiting):
+        return
+    kept: list[Job] = []
+    for job in lane.waiting:
+        if not job.dead and job.deadline > now:
+            kept.append(job)
+            continue
+        lane.tally.waiting -= 1
+        if not job.dead:
+            lane.tally.fail += 1
+            lane.tally.fail_s += now - job.arrived
+            job.refuse(too_late("before the model ran"))
+    lane.waiting = kept
+
+
+def too_late(when: str) -> UnavailableError:
+    """Return the refusal of a request whose deadline passed."""
+    return UnavailableError(f"the deadline passed {when}: allow more time", code=DEADLINE)
+
+
+def lane_of(version: ServedVersion) -> Lane:
+    """Return a new, empty lane."""
+    return Lane(version)
+
+
+def _nothing() -> None:
+    return

@@ -1,0 +1,110 @@
+"""Keep the requests of one version in line, and say which of them run next."""
+
+from onecode_serving.domain.cost import inline_limit, moved, pooled
+from onecode_serving.domain.options import ModelOptions
+from onecode_serving.execution.answer_cache import AnswerCache
+from onecode_serving.execution.job import Job
+from onecode_serving.execution.statistics import Tally
+from onecode_serving.execution.windows import Windows
+from onecode_serving.version import ServedVersion
+
+FIRST_PRIORITY = 1 << 62
+"""Where requests without a priority stand: behind all that have one."""
+
+
+class Lane:
+    """The queue of one version; used by the loop's thread only.
+
+    Attributes:
+        waiting: In order of arrival.
+        mixed: Whether some of them have a priority.
+        running: Batches in threads.
+        cost: What a run takes, learned from runs.
+        pooled: Whether runs belong into a thread.
+        limit: Most rows of one run.
+        contract: What callers send and get; with a window not what the model takes.
+        cache: Remembered answers, if they are switched on for the model.
+        windows: Rows of sequences, if the model is declared to take windows.
+    """
+
+    __slots__ = (
+        "cache",
+        "contract",
+        "cost",
+        "limit",
+        "mixed",
+        "pooled",
+        "running",
+        "tally",
+        "version",
+        "waiting",
+        "windows",
+    )
+
+    def __init__(
+        self, version: ServedVersion, options: ModelOptions | None = None, windows: Windows | None = None
+    ) -> None:
+        self.version = version
+        self.windows = windows
+        self.contract = version.contract if windows is None else windows.contract(version.contract)
+        self.cache = AnswerCache(options.cache) if options is not None and options.cache is not None else None
+        self.waiting: list[Job] = []
+        self.mixed = False
+        self.running = 0
+        self.tally = Tally()
+        self.cost = version.cost
+        self.pooled = pooled(cost=version.cost, now_pooled=False)
+        self.limit = version.limit if self.pooled else inline_limit(version.cost, version.limit)
+
+    def learn(self, rows: int, seconds: float) -> None:
+        """Move the price by one more run, and change sides if it left the range of the one it is on."""
+        self.cost = moved(self.cost, rows, seconds)
+        if pooled(cost=self.cost, now_pooled=self.pooled) is not self.pooled:
+            self.pooled = not self.pooled
+            self.limit = self.version.limit if self.pooled else inline_limit(self.cost, self.version.limit)
+
+    def backlog_s(self) -> float:
+        """Return the seconds that all waiting work takes if it is run in full batches."""
+        rows = len(self.waiting)
+        return rows / self.limit * self.cost.of(self.limit)
+
+    def order(self) -> None:
+        """Put those with a priority first; the others keep their order."""
+        if self.mixed:
+            self.waiting.sort(key=lambda job: job.priority or FIRST_PRIORITY)
+            self.mixed = False
+
+    def take(self) -> list[Job]:
+        """Remove and return the jobs of the next run: alike, alive, at most ``limit`` rows (a larger one alone)."""
+        waiting = self.waiting
+        first = waiting[0]
+        signature, limit = first.signature, self.limit
+        rows = 0
+        count = 0
+        # The usual case, all alike and one row each, is a walk without a copy.
+        for job in waiting:
+            if job.signature is not signature:
+                return self._pick(signature)
+            rows += job.rows
+            if rows > limit and count:
+                break
+            count += 1
+            if signature is None:
+                break
+        taken = waiting[:count]
+        del waiting[:count]
+        return taken
+
+    def _pick(self, signature: object) -> list[Job]:
+        taken: list[Job] = []
+        left: list[Job] = []
+        rows = 0
+        for job in self.waiting:
+            fits = rows + job.rows <= self.limit or not taken
+            if job.signature is signature and fits and not (taken and signature is None):
+                taken.append(job)
+                rows += job.rows
+            else:
+                left.append(job)
+        self.waiting = left
+        return taken

@@ -1,0 +1,130 @@
+"""Tally what each version did, as the protocol's statistics and the metrics want it: counters that only grow."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from onecode_serving.counters import LATENCY_EDGES_US
+
+_NS = 1e9
+
+
+class Span(NamedTuple):
+    """How often something happened and how long it took in all, in nanoseconds."""
+
+    number: int
+    ns: int
+
+
+class BatchStat(NamedTuple):
+    """Runs of one batch size (rows) and the time of their three parts."""
+
+    size: int
+    compute_input: Span
+    compute_infer: Span
+    compute_output: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """Requests by bucket of :data:`~onecode_serving.counters.LATENCY_EDGES_US`, the last one open, and their sum."""
+
+    counts: tuple[int, ...]
+    total_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatistics:
+    """What one version did since it was installed.
+
+    Attributes:
+        last_inference_ms: Unix milliseconds of the last run; 0 before the first.
+        inference_count: Rows that were run.
+        execution_count: Runs.
+        success: Requests answered, from arrival to answer; those from the cache are among them.
+        fail: Requests refused or failed.
+        waiting: Requests that wait or run now.
+        total: Arrival to answer of answered requests.
+        queued: Arrival to run, alike.
+    """
+
+    model: str
+    version: str
+    last_inference_ms: int
+    inference_count: int
+    execution_count: int
+    success: Span
+    fail: Span
+    queue: Span
+    compute_input: Span
+    compute_infer: Span
+    compute_output: Span
+    cache_hit: Span
+    cache_miss: Span
+    batches: tuple[BatchStat, ...]
+    memory_bytes: int
+    waiting: int
+    total: Histogram
+    queued: Histogram
+
+
+class Tally:
+    """The growing counters of one version; written by the loop's thread only, read by any."""
+
+    __slots__ = (
+        "batches", "cache_hit_s", "cache_hits", "cache_miss_s", "cache_misses", "fail", "fail_s", "infer_s", "input_s",
+        "last_s", "output_s", "queue_places", "queue_s", "rows", "runs", "success", "success_s", "total_places",
+        "waiting",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.rows = self.runs = self.success = self.fail = self.waiting = self.cache_hits = self.cache_misses = 0
+        self.queue_s = self.input_s = self.infer_s = self.output_s = self.success_s = self.fail_s = 0.0
+        self.cache_hit_s = self.cache_miss_s = self.last_s = 0.0
+        self.total_places = [0] * (len(LATENCY_EDGES_US) + 1)
+        self.queue_places = [0] * (len(LATENCY_EDGES_US) + 1)
+        self.batches: dict[int, list[float]] = {}
+
+    def ran(self, rows: int, input_s: float, infer_s: float, output_s: float) -> None:
+        """Add one run of this many rows and the seconds of its parts."""
+        self.rows += rows
+        self.runs += 1
+        self.input_s += input_s
+        self.infer_s += infer_s
+        self.output_s += output_s
+        batch = self.batches.get(rows)
+        if batch is None:
+            batch = self.batches[rows] = [0, 0.0, 0.0, 0.0]
+        batch[0] += 1
+        batch[1] += input_s
+        batch[2] += infer_s
+        batch[3] += output_s
+
+    def view(self, model: str, version: str, memory_bytes: int) -> VersionStatistics:
+        """Return the counters as values."""
+        return VersionStatistics(
+            model=model,
+            version=version,
+            last_inference_ms=int(self.last_s * 1000),
+            inference_count=self.rows,
+            execution_count=self.runs,
+            success=_span(self.success, self.success_s),
+            fail=_span(self.fail, self.fail_s),
+            queue=_span(self.success, self.queue_s),
+            compute_input=_span(self.success - self.cache_hits, self.input_s),
+            compute_infer=_span(self.success - self.cache_hits, self.infer_s),
+            compute_output=_span(self.success - self.cache_hits, self.output_s),
+            cache_hit=_span(self.cache_hits, self.cache_hit_s),
+            cache_miss=_span(self.cache_misses, self.cache_miss_s),
+            batches=tuple(
+                BatchStat(size, *(_span(int(one[0]), seconds) for seconds in one[1:]))
+                for size, one in sorted(self.batches.copy().items())
+            ),
+            memory_bytes=memory_bytes,
+            waiting=self.waiting,
+            total=Histogram(tuple(self.total_places), self.success_s),
+            queued=Histogram(tuple(self.queue_places), self.queue_s),
+        )
+
+
+def _span(count: int, seconds: float) -> Span:
+    return Span(max(0, count), int(seconds * _NS))

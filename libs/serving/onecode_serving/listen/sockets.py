@@ -1,0 +1,53 @@
+"""Open the sockets that callers connect to, or take over those that somebody else keeps."""
+
+import socket
+from collections.abc import Sequence
+
+from onecode_common.errors import ConflictError
+from onecode_common.settings import split_address
+
+BACKLOG = 1024
+
+
+def open_sockets(addresses: Sequence[str], *, reuse_port: bool = False) -> list[socket.socket]:
+    """Return one listening socket for each ``host:port``.
+
+    Raises:
+        ConflictError: A port is taken; none is left open.
+    """
+    opened: list[socket.socket] = []
+    try:
+        for address in addresses:
+            opened.append(_listen(address, reuse_port))  # noqa: PERF401 - what was opened is closed below
+    except ConflictError:
+        for one in opened:
+            one.close()
+        raise
+    return opened
+
+
+def inherited_sockets(descriptors: Sequence[int]) -> list[socket.socket]:
+    """Return the sockets behind descriptors, listening; whoever passed them keeps the ports after they are closed here.
+
+    Connections that nobody has accepted wait in the socket itself, so that they survive a change of processes.
+    """
+    found = []
+    for descriptor in descriptors:
+        one = socket.socket(fileno=descriptor)
+        one.listen(BACKLOG)
+        one.setblocking(False)  # noqa: FBT003 - the method takes it by position only
+        found.append(one)
+    return found
+
+
+def _listen(address: str, reuse_port: bool) -> socket.socket:
+    host, port = split_address(address)
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        one = socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=reuse_port)
+    except OSError as error:
+        message = f"cannot listen on {address}: {error.strerror}; free the port or change the setting"
+        raise ConflictError(message, code="port.taken", params={"address": address}) from error
+    one.setblocking(False)  # noqa: FBT003 - as above
+    return one

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol over gRPC, as messages and meanings; whoever carries the bytes lives elsewhere."""

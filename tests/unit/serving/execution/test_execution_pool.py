@@ -1,0 +1,109 @@
+"""Dear models run in threads and never hold up cheap ones; what cannot be in time is refused at once."""
+
+import pytest
+import serving_models as make
+from execution_bench import Bench, loaded, rows_of
+
+from onecode_common.errors import ExhaustedError, UnavailableError
+from onecode_serving.domain.cost import Cost
+from onecode_serving.version import ServedVersion
+
+
+def dear(model: str = "m", seconds: float = 5e-3, limit: int = 1) -> ServedVersion:
+    """A small model that says it is a slow one."""
+    version = loaded(make.plus(1), model)
+    version.cost, version.limit = Cost(seconds, 0.0), limit
+    return version
+
+
+def test_a_cheap_model_is_answered_while_a_dear_one_runs() -> None:
+    bench = Bench(dear(), loaded(make.plus(2), "cheap"))
+    bench.ask(1, rows_of(1))
+    bench.ask(2, rows_of(1), "cheap")
+    bench.turns.until_quiet()
+    assert list(bench.sink.answers) == [2]
+    bench.pool.do()
+    bench.turns.until_quiet()
+    assert list(bench.sink.answers) == [2, 1]
+
+
+def test_while_a_batch_runs_in_a_thread_the_next_one_collects() -> None:
+    bench = Bench(dear(limit=8))
+    bench.ask(0, rows_of(0))
+    bench.turns.until_quiet()
+    for key in range(1, 6):
+        bench.ask(key, rows_of(key))
+        bench.turns.until_quiet()
+    assert len(bench.pool.work) == 1
+    bench.pool.do()
+    bench.turns.until_quiet()
+    assert len(bench.pool.work) == 1
+    bench.pool.do()
+    bench.turns.until_quiet()
+    assert sorted(bench.sink.answers) == list(range(6))
+    assert [one.size for one in bench.plane.statistics("m", "")[0].batches] == [1, 5]
+
+
+def test_what_cannot_be_answered_in_time_is_refused_at_once_with_when_to_come_again() -> None:
+    bench = Bench(dear(seconds=0.5))
+    for key in range(3):
+        bench.ask(key, rows_of(key), left_s=60)
+    with pytest.raises(ExhaustedError, match="are left: try again later") as caught:
+        bench.ask(9, rows_of(9), left_s=1.0)
+    assert caught.value.code == "queue.too_long"
+    assert 500 <= int(caught.value.params["retry_after_ms"]) <= 1500
+
+
+def test_a_request_that_grows_late_in_the_queue_is_refused_and_never_runs() -> None:
+    bench = Bench(dear(seconds=1e-3))
+    bench.ask(1, rows_of(1))
+    bench.turns.until_quiet()
+    job = bench.ask(2, rows_of(2))
+    job.deadline = 0.0
+    bench.plane.tick()
+    bench.turns.until_quiet()
+    assert isinstance(bench.sink.errors[2], UnavailableError)
+    bench.pool.do()
+    bench.turns.until_quiet()
+    assert list(bench.sink.answers) == [1]
+    assert bench.pool.work == []
+
+
+def test_more_than_the_largest_queue_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onecode_serving.execution.executor.MAX_WAITING", 4)
+    bench = Bench(loaded(make.plus(1)))
+    for key in range(4):
+        bench.ask(key, rows_of(key))
+    with pytest.raises(ExhaustedError, match="wait for model 'm'"):
+        bench.ask(4, rows_of(4))
+    bench.turns.until_quiet()
+    assert len(bench.sink.answers) == 4
+
+
+def test_the_plane_is_idle_only_when_nothing_waits_or_runs() -> None:
+    bench = Bench(dear())
+    assert bench.plane.idle()
+    bench.ask(1, rows_of(1))
+    assert not bench.plane.idle()
+    bench.turns.until_quiet()
+    assert not bench.plane.idle()
+    bench.pool.do()
+    bench.turns.until_quiet()
+    assert bench.plane.idle()
+
+
+def test_a_model_changes_sides_when_its_price_leaves_the_range_and_not_at_the_border() -> None:
+    bench = Bench(loaded(make.plus(1)))
+    lane = next(iter(bench.plane.state.lanes.values()))
+    lane.cost, lane.pooled = Cost(150e-6, 0.0), False
+    lane.learn(1, 150e-6)
+    assert not lane.pooled
+    for _ in range(200):
+        lane.learn(1, 400e-6)
+    assert lane.pooled
+    lane.cost = Cost(150e-6, 0.0)
+    lane.learn(1, 150e-6)
+    assert lane.pooled
+    for _ in range(200):
+        lane.learn(1, 50e-6)
+    assert not lane.pooled
