@@ -87,7 +87,8 @@ def _say(title: str, one: Round) -> None:
     raw = ", ".join(f"{name} {rate:,.0f}" for name, rate in one.raw.items())
     print(f"{title}; raw {raw} a second")
     for name, seen in one.measures.items():
-        line = f"  {name:10} {seen.rate:9,.0f}/s  cpu {seen.cpu_us:6.1f} us  p50 {seen.p50_us:8.0f}  p99 {seen.p99_us:8.0f} us"
+        times = f"cpu {seen.cpu_us:6.1f} us  p50 {seen.p50_us:8.0f}  p99 {seen.p99_us:8.0f} us"
+        line = f"  {name:10} {seen.rate:9,.0f}/s  {times}"
         trouble = f"  FAILED {seen.failures}: {seen.reasons}" if seen.failures else ""
         print(f"{line}  load {seen.load_us:5.1f} us  others {seen.others:.2f}{trouble}", flush=True)
 

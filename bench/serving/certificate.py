@@ -2,16 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from bench.serving.serve import CERTIFICATE, KEY
+from bench.serving.home import Home
 
-def write_certificate(home: Path) -> str:
+
+def write_certificate(home: Home) -> str:
     """Write a self-signed certificate and its key into a folder, and return the certificate's path."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
@@ -29,10 +29,9 @@ def write_certificate(home: Path) -> str:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
-    certificate_file, key_file = home / CERTIFICATE, home / KEY
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
+    home.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    home.key.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-    key_file.chmod(0o600)
-    return str(certificate_file)
+    home.key.chmod(0o600)
+    return str(home.certificate)

@@ -26,7 +26,7 @@ class Job:
         authority_file: Certificate of the server's authority; empty speaks plain text.
         connections: How many.
         seconds: How long, after the warm-up.
-        most: Stop after so many answers; 0 means never.
+        least: Go on until so many answers came, however long it takes.
         trace: Keep each answer's times and version.
         server_pid: Whose CPU time counts as the server's.
         root_pid: Whose descendants are this bench.
@@ -41,7 +41,7 @@ class Job:
     connections: int = 32
     seconds: float = 1.5
     warm_s: float = 0.3
-    most: int = 0
+    least: int = 0
     trace: bool = False
     server_pid: int = 0
     root_pid: int = 0

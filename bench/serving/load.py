@@ -60,7 +60,7 @@ def drive(job: Job) -> Seen:
             _run(job, wires, poll, warm := Seen(), job.warm_s, 0)
             seen.failures, seen.reasons = warm.failures, warm.reasons
             before, cpu = Spent.now(job.server_pid, job.root_pid), time.process_time()
-            _run(job, wires, poll, seen, job.seconds, job.most)
+            _run(job, wires, poll, seen, job.seconds, job.least)
             seen.own_cpu_s = time.process_time() - cpu
             seen.spent = Spent.now(job.server_pid, job.root_pid).since(before)
             _finish(wires, poll, seen)
@@ -83,12 +83,12 @@ def connect(job: Job, source: str = "127.0.0.1") -> socket.socket:
     return sock
 
 
-def _run(job: Job, wires: dict[int, Wire], poll: select.epoll, seen: Seen, seconds: float, most: int) -> None:  # noqa: C901 - one hot loop: a call more for each answer would cost a tenth of what an answer costs
+def _run(job: Job, wires: dict[int, Wire], poll: select.epoll, seen: Seen, seconds: float, least: int) -> None:  # noqa: C901 - one hot loop: a call more for each answer would cost a tenth of what an answer costs
     """Ask again after each answer until the time is over."""
     clock, note, trace = time.perf_counter, seen.latencies.append, seen.events.append if job.trace else None
     now = begin = clock()
     ends = begin + seconds
-    while now < ends and not (most and seen.answers >= most):
+    while now < ends or seen.answers < least:
         ready = poll.poll(_PATIENCE_S)
         if not ready:
             seen.failed(f"nothing came for {_PATIENCE_S:.0f} s")

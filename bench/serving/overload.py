@@ -2,7 +2,8 @@
 
 import select
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hpack import Decoder
 
@@ -30,6 +31,7 @@ class Flood:
         expired: DEADLINE_EXCEEDED.
         held: Calls that were not made because the server's limit of streams was reached on all connections.
         other: Anything else, wrong answers included.
+        reasons: Of the first of these.
         seconds: From the first call to the last.
     """
 
@@ -40,7 +42,14 @@ class Flood:
     expired: int = 0
     held: int = 0
     other: int = 0
+    reasons: list[str] = field(default_factory=list)
     seconds: float = 0.0
+
+    def odd(self, reason: str) -> None:
+        """Count what should not happen, and keep the first few reasons."""
+        self.other += 1
+        if len(self.reasons) < 3:  # noqa: PLR2004 - more say nothing new
+            self.reasons.append(reason)
 
 
 class _Caller:
@@ -76,20 +85,20 @@ class _Caller:
                 self._bodies[each.stream] = self._bodies.get(each.stream, b"") + each.payload
                 self._owed += len(each.payload)
             elif each.kind == stock.RST_STREAM and each.stream in self.open:
-                self._ended(each.stream, b"reset", now, seen, deadline_s)
+                self._ended(each.stream, {b":reset": each.payload}, now, seen, deadline_s)
             elif each.kind == stock.HEADERS:
                 headers, _ = stock.decoded(self._decoder, each.payload)
                 if each.flags & stock.END_STREAM:
-                    self._ended(each.stream, headers.get(b"grpc-status", b""), now, seen, deadline_s)
+                    self._ended(each.stream, headers, now, seen, deadline_s)
         self._tail = self._tail[used:]
         if self._owed > 1 << 15:
             said += stock.credit(self._owed)
             self._owed = 0
         return said
 
-    def _ended(self, stream: int, status: bytes, now: float, seen: Flood, deadline_s: float) -> None:
+    def _ended(self, stream: int, trailers: Mapping[bytes, bytes], now: float, seen: Flood, deadline_s: float) -> None:
         sent, turn = self.open.pop(stream)
-        body = self._bodies.pop(stream, b"")
+        body, status = self._bodies.pop(stream, b""), trailers.get(b"grpc-status")
         if status == b"0" and infer_reply(body[5:]).outputs == self._answers["1"][turn]:
             seen.answered += 1
             seen.useful += now - sent <= deadline_s
@@ -98,7 +107,7 @@ class _Caller:
         elif status == _EXPIRED:
             seen.expired += 1
         else:
-            seen.other += 1
+            seen.odd(str(dict(trailers)))
 
 
 def flood(job: Job, rate: float, deadline_ms: int) -> Flood:
@@ -120,7 +129,8 @@ def flood(job: Job, rate: float, deadline_ms: int) -> Flood:
         ends = now + 5 * deadline_s + 1.0
         while any(caller.open for caller in callers) and time.perf_counter() < ends:
             _receive(by_number, poll, deadline_s, seen, deadline_s)
-    seen.other += sum(len(caller.open) for caller in callers)
+    for _ in range(sum(len(caller.open) for caller in callers)):
+        seen.odd("no answer")
     for caller in callers:
         caller.sock.close()
     return seen

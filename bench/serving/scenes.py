@@ -88,7 +88,7 @@ def _swap(benches: Benches, server: Server) -> Swaps:
     before = benches.workers.load(drive, calm)
     pause = REQUESTS * 1.3 / (before.answers / before.seconds) / SWAPS
     answers = {str(release): release_of("mlp", release).answers() for release in RELEASES}
-    job = replace(calm, answers=answers, seconds=pause * SWAPS + 1.0, trace=True)
+    job = replace(calm, answers=answers, seconds=pause * SWAPS, least=REQUESTS, trace=True)
     running = benches.workers.begin(drive, job)
     time.sleep(job.warm_s)
     log = [(0.0, 0.0, RELEASES[0])]
@@ -129,6 +129,8 @@ def _overload(benches: Benches, server: Server, seconds: float) -> Overload:
     seen: Flood = benches.workers.load(flood, job, 2 * capacity, DEADLINE_MS)
     after = server.order("statistics", model="dear")
     ran = int(after["rows"]) - int(before["rows"])
-    ends = f"{seen.useful} in time, {seen.refused} refused, {seen.expired} expired, {seen.other} else"
+    ends = (
+        f"{seen.useful} in time, {seen.refused} refused, {seen.expired} expired, {seen.other} else {seen.reasons or ''}"
+    )
     note = f"{seen.sent} calls in {seen.seconds:.1f} s: {ends}"
     return Overload(seen.useful / seen.seconds / capacity, ran - seen.answered, note)

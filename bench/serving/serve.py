@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.serving.home import Home
 from bench.serving.machine import SERVER_CORE, pin
 from onecode_common.assignment import BUCKETS
 from onecode_common.clock import SystemClock
@@ -20,14 +21,13 @@ from onecode_serving.listen.settings import ListenSettings
 from onecode_serving.server import ModelServer
 from onecode_serving.version import ServedVersion, load_version
 
-CERTIFICATE, KEY = "certificate.pem", "key.pem"
 _ADDRESS = "127.0.0.1:0"
 
 
-def read(home: Path, model: str, release: int) -> ServedVersion:
+def read(home: Home, model: str, release: int) -> ServedVersion:
     """Return a release of a model, proved as any other."""
-    manifest = json.loads((home / f"{model}-{release}.json").read_text())
-    return load_version(manifest, (home / f"{model}-{release}.onnx").read_bytes())
+    manifest = json.loads(home.manifest(model, release).read_text())
+    return load_version(manifest, home.onnx(model, release).read_bytes())
 
 
 def route(version: ServedVersion) -> Route:
@@ -36,7 +36,7 @@ def route(version: ServedVersion) -> Route:
     return Route(version.model, "bench", version.release, "key", "salt", (arm,))
 
 
-def orders(plane: DataPlane, home: Path) -> None:
+def orders(plane: DataPlane, home: Home) -> None:
     """Do what each line of standard input says, until it ends."""
     for line in sys.stdin:
         order: dict[str, Any] = json.loads(line)
@@ -66,18 +66,17 @@ def main() -> None:
     parser.add_argument("--models", required=True)
     arguments = parser.parse_args()
     pin(arguments.core)
-    home: Path = arguments.home
+    home = Home(arguments.home)
     clock = SystemClock()
     plane = DataPlane(Counters(), clock)
     versions = [read(home, name, 1) for name in arguments.models.split(",")]
     for version in versions:
         plane.install(version)
     plane.set_routes({version.model: route(version) for version in versions})
-    access = Access(anonymous=False, addresses=[_ADDRESS], tokens_file=home / "tokens", clock=clock)
-    certificate = home / CERTIFICATE
+    access = Access(anonymous=False, addresses=[_ADDRESS], tokens_file=home.tokens, clock=clock)
     settings = ListenSettings(_ADDRESS)
-    if certificate.exists():
-        settings = ListenSettings(_ADDRESS, certificate_file=certificate, key_file=home / KEY)
+    if home.certificate.exists():
+        settings = ListenSettings(_ADDRESS, certificate_file=home.certificate, key_file=home.key)
     server = ModelServer(plane, access, settings)
     server.start()
     print(json.dumps({"port": server.ports[0]}), flush=True)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.serving.certificate import write_certificate
+from bench.serving.home import Home
 from bench.serving.machine import SERVER_CORE
 from bench.serving.models import Model, build
 from onecode_common.canonical import sha256_hex
@@ -34,15 +35,15 @@ class Server:
     """
 
     def __init__(self, models: Mapping[str, int], *, tls: bool = False) -> None:
-        self._home = tempfile.TemporaryDirectory(prefix="bench-serving-")
-        home = Path(self._home.name)
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-serving-")
+        home = Home(Path(self._folder.name))
         self.token = secrets.token_urlsafe(32)
-        (home / "tokens").write_text(sha256_hex(self.token.encode()) + "\n")
+        home.tokens.write_text(sha256_hex(self.token.encode()) + "\n")
         for name, releases in models.items():
             for release in range(1, releases + 1):
                 _write(release_of(name, release), release, home)
         self.authority_file = write_certificate(home) if tls else ""
-        self._process = _start("bench.serving.serve", "--home", str(home), "--models", ",".join(models))
+        self._process = _start("bench.serving.serve", "--home", self._folder.name, "--models", ",".join(models))
         self.pid = self._process.pid
         self.port = int(self._read()["port"])
 
@@ -62,7 +63,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._home.cleanup()
+        self._folder.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -110,7 +111,7 @@ def release_of(name: str, release: int) -> Model:
     return build(name, _FIRST_SEED + release)
 
 
-def _write(model: Model, release: int, home: Path) -> None:
+def _write(model: Model, release: int, home: Home) -> None:
     """Write a model and its manifest."""
     tensors = [
         {"name": one.name, "datatype": one.datatype, "shape": list(one.shape)} for one in (model.input, *model.outputs)
@@ -118,8 +119,8 @@ def _write(model: Model, release: int, home: Path) -> None:
     files = [{"name": "model.onnx", "sha256": sha256_hex(model.onnx), "length": len(model.onnx)}]
     contract = {"inputs": tensors[:1], "outputs": tensors[1:]}
     manifest = {"model": model.name, "release": release, "files": files, "contract": contract}
-    (home / f"{model.name}-{release}.json").write_text(json.dumps(manifest))
-    (home / f"{model.name}-{release}.onnx").write_bytes(model.onnx)
+    home.manifest(model.name, release).write_text(json.dumps(manifest))
+    home.onnx(model.name, release).write_bytes(model.onnx)
 
 
 def _start(module: str, *options: str) -> subprocess.Popen[str]:

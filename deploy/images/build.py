@@ -210,8 +210,11 @@ def _pip_configuration() -> Iterator[tuple[Path, list[Path]]]:
         key, _, value = line.partition("=")
         # What the environment sets wins, as with pip itself; it is listed first.
         values.setdefault(key.rpartition(".")[2], value.strip("'\""))
-    folders = {Path(found) for value in values.values() for found in re.findall(r"(?:file://)?(/[^\s']+)", value)}
-    folders = {path.parent if path.is_file() else path for path in folders if path.exists()}
+    folders = set()
+    for scheme, found in re.findall(r"(file://)?(/[^\s']+)", " ".join(values.values())):
+        # An index of files names what lies beside it.
+        path = Path(found).parent if scheme or Path(found).is_file() else Path(found)
+        folders |= {path} if path.exists() else set()
     with tempfile.NamedTemporaryFile("w", prefix="pip-", suffix=".conf") as file:
         file.write("[global]\n" + "".join(f"{key} = {value}\n" for key, value in values.items()))
         file.flush()

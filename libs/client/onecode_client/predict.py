@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from typing import Any
 
 from onecode_client.nouns import Noun, part
-from onecode_client.rest import Rest
+from onecode_client.predictor import Answer, Predictor
 from onecode_client.results import Prediction
 from onecode_common.errors import InvalidError
 
@@ -23,7 +22,8 @@ class Predict(Noun):
             model: Name.
             rows: Lists of numbers in the model's order, mappings by column name, or an array or frame of these.
             unit: Who asks, for a sticky assignment; empty lets the server draw.
-            url: OIP REST address of a gateway; empty asks the cloud through the console.
+            url: Address of a gateway or of the cloud's own model server, see
+                :class:`~onecode_client.predictor.Predictor`; empty asks the cloud through the console.
             token: Bearer token for that address, where it wants one.
 
         Raises:
@@ -32,14 +32,14 @@ class Predict(Noun):
         plain = as_rows(rows)
         if plain and isinstance(plain[0], Mapping):
             plain = self._in_order(model, plain)
-        headers = {"X-OneCode-Unit": unit} if unit else {}
+        if url:
+            # The console's token is nobody else's business.
+            with Predictor(url, token=token) as other:
+                return told(other.predict(model, plain, unit=unit))
         body = request_of(plain)
-        if not url:
-            return read_answer(self._rest.send("POST", f"/predict/{part(model)}", json=body, headers=headers).json())
-        # The console's token is nobody else's business.
-        with closing(Rest(url, token)) as other:
-            path = f"{other.server}/v2/models/{part(model)}/infer"
-            return read_answer(other.send("POST", path, json=body, headers=headers).json())
+        if unit:
+            body["parameters"] = {"onecode_unit": unit}
+        return read_answer(self._rest.send("POST", f"/predict/{part(model)}", json=body).json())
 
     def _in_order(self, model: str, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
         version = self._rest.get(f"/models/{part(model)}")["version"]
@@ -93,6 +93,19 @@ def read_answer(answer: Mapping[str, Any]) -> Prediction:
         arm=str(parameters.get("onecode_arm", "")),
         document=answer,
     )
+
+
+def told(answer: Answer) -> Prediction:
+    """Return what a model server answered in the same form as the console's answers: flat lists with shapes."""
+    outputs = {name: array.ravel().tolist() for name, array in answer.outputs.items()}
+    shapes = {name: list(array.shape) for name, array in answer.outputs.items()}
+    document = {
+        "model_name": answer.model,
+        "model_version": answer.version,
+        "parameters": dict(answer.parameters),
+        "outputs": [{"name": name, "shape": shapes[name], "data": data} for name, data in outputs.items()],
+    }
+    return Prediction(outputs, shapes, answer.digest, answer.release, answer.arm, document=document)
 
 
 def _number(value: Any) -> float | None:

@@ -1,9 +1,11 @@
 """Speak REST with one server: bearer token, retries where a repetition is harmless, its refusals as our errors."""
 
 import ipaddress
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,14 +60,18 @@ class Rest:
         server: ``http://host:port``.
         token: Bearer token; empty sends none.
         patience_s: How long to repeat a harmless request while the server does not answer.
+        authority_file: PEM certificates to trust instead of the system's.
     """
 
-    def __init__(self, server: str, token: str, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self, server: str, token: str, *, patience_s: float = PATIENCE_S, authority_file: Path | None = None
+    ) -> None:
         self.server = server.rstrip("/")
         self._patience_s = patience_s
         self._client = httpx2.Client(
             headers={"authorization": f"Bearer {token}"} if token else {},
             timeout=httpx2.Timeout(_ANSWER_S, connect=_CONNECT_S),
+            verify=ssl.create_default_context(cafile=authority_file) if authority_file else True,
             # A proxy of the environment cannot reach this machine's loopback.
             trust_env=not _is_loopback(server),
         )
@@ -108,7 +114,7 @@ class Rest:
             path: Below ``/api/v1``, or a whole URL.
             query: Values of ``None`` are left out.
             again: Whether to repeat it while the server does not answer.
-            **content: ``json``, ``content``, ``headers`` as httpx takes them.
+            **content: ``json``, ``content``, ``headers``, ``timeout`` as httpx takes them.
 
         Raises:
             OnecodeError: What the server refused with, of the type that its status stands for.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from onecode_common.errors import InvalidError, PreconditionError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -139,13 +138,15 @@ def array_of(tensor: Tensor) -> "Array":
         InvalidError: The bytes do not fill the shape.
     """
     np = numpy()
+    array: Array
     try:
         if tensor.datatype == BYTES:
-            return np.array([_text(one) for one in _elements(tensor.raw)], dtype=object).reshape(tensor.shape)
-        if tensor.datatype == BF16:
-            wide = np.frombuffer(tensor.raw, "<u2").astype("<u4") << 16
-            return wide.view("<f4").reshape(tensor.shape)
-        return np.frombuffer(tensor.raw, _NUMPY[tensor.datatype]).reshape(tensor.shape)
+            array = np.array([_text(one) for one in _elements(tensor.raw)], dtype=object)
+        elif tensor.datatype == BF16:
+            array = (np.frombuffer(tensor.raw, "<u2").astype("<u4") << 16).view("<f4")
+        else:
+            array = np.frombuffer(tensor.raw, _NUMPY[tensor.datatype])
+        return array.reshape(tensor.shape)
     except (ValueError, KeyError) as error:
         message = f"output {tensor.name!r} of the answer cannot be read as {tensor.datatype} {list(tensor.shape)}"
         raise InvalidError(message, code="client.answer", params={"field": tensor.name}) from error
@@ -213,4 +214,7 @@ def _text(element: bytes) -> str | bytes:
 
 
 def _many(value: Any) -> bool:
-    return isinstance(value, Sequence | set) and not isinstance(value, str | bytes) or hasattr(value, "tolist") and getattr(value, "ndim", 1) > 0
+    """Return whether a value holds others: no number, no text."""
+    if isinstance(value, str | bytes):
+        return False
+    return isinstance(value, Sequence) or (hasattr(value, "tolist") and getattr(value, "ndim", 1) > 0)

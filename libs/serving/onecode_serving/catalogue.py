@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from onecode_common.errors import OnecodeError, PreconditionError, UnavailableError
 from onecode_serving.domain.contract import Contract
 from onecode_serving.domain.options import ModelOptions
+from onecode_serving.domain.residency import Resident
 from onecode_serving.domain.routing import Route
 from onecode_serving.execution.job import Target
 from onecode_serving.execution.lane import Lane
@@ -56,8 +57,12 @@ class Catalogue:
             self._options = dict(options)
             self._windows = {name: Windows(one.window) for name, one in options.items() if one.window is not None}
 
-    def install(self, version: ServedVersion) -> None:
+    def install(self, version: ServedVersion, source: Callable[[], bytes] | None = None) -> None:
         """Hold a version ready; it is reached by its number, and by routes that name it later.
+
+        Args:
+            version: Loaded and proven.
+            source: Returns its verified bytes again, so that it may leave the memory while nobody asks for it.
 
         Raises:
             InvalidError: The model is declared to take windows, and this version does not.
@@ -65,6 +70,7 @@ class Catalogue:
         with self._lock:
             table, lanes, named, _ = self.state
             lane = Lane(version, self._options.get(version.model), self._windows.get(version.model))
+            lane.source = source
             self._put(
                 table.changed(versions={**table.versions, version.digest: version}),
                 {**lanes, version.digest: lane},
@@ -180,22 +186,34 @@ class Catalogue:
         """Return every version that is held and every model that is known."""
         return self.state.table.index()
 
-    def load(self, model: str, done: Callable[[OnecodeError | None], None]) -> None:
-        """Answer for a model again that was unloaded; one that answers needs no work.
+    def residents(self) -> list[Resident]:
+        """Return the versions in memory; those of a rollout, at work or without a source are pinned."""
+        table, lanes, _, _ = self.state
+        pinned = {digest for route in table.routes.values() if len(route.arms) > 1 for digest in route.digests}
+        return [
+            Resident(
+                digest,
+                lane.version.size_bytes,
+                lane.tally.last_s,
+                pinned=lane.source is None or lane.busy or digest in pinned,
+                unwanted=lane.version.model in table.hidden,
+            )
+            for digest, lane in lanes.items()
+            if not lane.version.asleep
+        ]
 
-        ``done`` is told None, or why the model does not answer (not known, or why it could not be loaded).
-        """
+    def show(self, model: str) -> OnecodeError | None:
+        """Answer for a model again that was unloaded; return why it cannot be, or None."""
         with self._lock:
             table = self.state.table
             if model in table.hidden:
                 self._put(table.changed(hidden=table.hidden - {model}))
         if table.holds(model):
-            done(None)
-            return
+            return None
         error = table.unknown(model)
         if isinstance(error, UnavailableError):
-            error = PreconditionError(error.message, code="model.not_loaded")
-        done(error)
+            return PreconditionError(error.message, code="model.not_loaded")
+        return error
 
     def unload(self, model: str) -> None:
         """Answer no more for a model from the next request on; what is in hand is finished, unknown names pass."""

@@ -12,9 +12,11 @@ from onecode_common.errors import (
     OnecodeError,
     UnavailableError,
 )
+from onecode_serving.call_log import CallLog
 from onecode_serving.catalogue import Catalogue
 from onecode_serving.counters import Counters
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest
+from onecode_serving.domain.residency import leaving
 from onecode_serving.domain.routing import Arm, Route
 from onecode_serving.domain.tensors import Array, wrong
 from onecode_serving.domain.validation import Limits, unit_of
@@ -23,6 +25,7 @@ from onecode_serving.execution.job import Job, Plan, Sink, Target
 from onecode_serving.execution.planning import Planner
 from onecode_serving.execution.targets import Chooser
 from onecode_serving.execution.work import Work, count_run, work_of
+from onecode_serving.session import trim_memory
 
 __all__ = ["DEADLINE", "DataPlane", "full_route"]
 
@@ -44,6 +47,8 @@ class DataPlane(Catalogue):
         source: Who serves: ``cloud`` or the gateway's id; decides routes by gateway.
         limits: Of one request.
         draw: Returns a random bucket for routes by request.
+        call_log: Where calls are written of models whose options say so.
+        resident_bytes: Of models in memory; those that nobody asked for longest leave first. 0: no bound.
     """
 
     def __init__(
@@ -54,11 +59,15 @@ class DataPlane(Catalogue):
         source: str = "cloud",
         limits: Limits | None = None,
         draw: Callable[[], int] | None = None,
+        resident_bytes: int = 0,
+        call_log: CallLog | None = None,
     ) -> None:
         super().__init__(source, draw or _random_bucket)
         self.counters = counters
         self._clock = clock
         self._limits = limits or Limits()
+        self._resident_bytes = resident_bytes
+        self._call_log = call_log
         self._planner = Planner(self._limits)
         self._executor: Executor | None = None
         self._on_turn: Callable[[], None] | None = None
@@ -72,6 +81,8 @@ class DataPlane(Catalogue):
         """Run requests on this event loop, dear ones in this pool; called once, before any is submitted."""
         self._call_watchers = turns.from_thread
         self._executor = Executor(turns, pool, workers, self.counters, self._clock)
+        if self._call_log is not None:
+            self._executor.log_calls(self._call_log)
         if self._on_turn is not None:
             self._executor.on_turn = self._on_turn
 
@@ -82,9 +93,29 @@ class DataPlane(Catalogue):
             self._executor.on_turn = callback
 
     def tick(self) -> None:
-        """Look at deadlines of what waits for a thread; to be called now and then."""
-        if self._executor is not None and not self._executor.idle():
+        """Look at deadlines of what waits for a thread, and at what may leave the memory; to be called now and then."""
+        if self._executor is None:
+            return
+        if not self._executor.idle():
             self._executor.wake()
+        gone = leaving(self.residents(), self._resident_bytes)
+        for digest in gone:
+            self.state.lanes[digest].version.sleep()
+        if gone:
+            trim_memory()
+
+    def load(self, model: str, done: Callable[[OnecodeError | None], None]) -> None:
+        """Answer for a model again that was unloaded; one that answers needs no work. On the loop's thread.
+
+        ``done`` is told None once it is in memory, or why the model does not answer (not known, or not loadable).
+        """
+        error = self.show(model)
+        route = self.state.table.routes.get(model)
+        lane = None if route is None else self.state.lanes.get(route.stable.digest)
+        if error is not None or lane is None or not lane.version.asleep or self._executor is None:
+            done(error)
+            return
+        self._executor.rouse(lane, done)
 
     def idle(self) -> bool:
         """Return whether no request waits or runs."""

@@ -16,9 +16,9 @@ from onecode_serving.counters import LATENCY_EDGES_US
 from onecode_serving.domain.routing import Route
 from onecode_serving.execution.statistics import Histogram, VersionStatistics
 
-_MICRO = 1e-6
+_PER_SECOND_US = 1_000_000
 _LABELS = ("model", "version", "arm")
-_EDGES = [*(str(edge * _MICRO) for edge in LATENCY_EDGES_US), "+Inf"]
+_EDGES = [*(str(edge / _PER_SECOND_US) for edge in LATENCY_EDGES_US), "+Inf"]
 
 _TRITON: Sequence[tuple[str, str, Callable[[VersionStatistics], float]]] = (
     ("nv_inference_request_success", "Requests answered.", lambda one: one.success.number),

@@ -1,5 +1,6 @@
 """Open onnxruntime sessions in the one way that suits small models on shared cores."""
 
+import ctypes
 import logging
 from typing import Any
 
@@ -35,6 +36,13 @@ def open_session(onnx: bytes) -> ort.InferenceSession:
     except Exception as error:  # onnxruntime's errors share no public root.
         message = f"the model cannot be loaded: {str(error)[:400]}"
         raise InvalidError(message, code="model.load") from error
+
+
+def trim_memory() -> None:
+    """Give memory that sessions left behind back to the machine, where the C library can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def contract_of(session: ort.InferenceSession) -> Contract:

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from onecode_common.canonical import digest_of, sha256_hex
-from onecode_common.errors import InvalidError, OnecodeError
+from onecode_common.errors import InvalidError, OnecodeError, UnavailableError
 from onecode_serving.domain.contract import Contract, TensorSpec, parse_contract
 from onecode_serving.domain.cost import Cost, batch_limit, fitted, sizes
 from onecode_serving.domain.datatypes import BYTES, FLOATS, NUMPY
@@ -59,8 +59,32 @@ class ServedVersion:
         self.size_bytes = size_bytes
         self._names = [spec.name for spec in contract.outputs]
         self._kinds = [NUMPY[spec.datatype] for spec in contract.outputs]
+        self._call: Any = None
+        self._take(session)
+
+    def _take(self, session: ort.InferenceSession) -> None:
         # The object below the public one checks nothing again: a sixth of the time of a small model.
         self._call = getattr(session, "_sess", session).run
+
+    @property
+    def asleep(self) -> bool:
+        """Whether its session has left the memory."""
+        return self._call is None
+
+    def sleep(self) -> None:
+        """Let go of the session; a run that is under way ends well."""
+        self._call = None
+
+    def wake(self, onnx: bytes) -> None:
+        """Load the session again.
+
+        Args:
+            onnx: The verified bytes of this version.
+
+        Raises:
+            InvalidError: They do not load.
+        """
+        self._take(open_session(onnx))
 
     @property
     def version(self) -> str:
@@ -81,8 +105,12 @@ class ServedVersion:
         Raises:
             OnecodeError: The model failed (code ``model.failed``).
         """
+        call = self._call
+        if call is None:
+            message = f"model {self.model!r} version {self.version} is not in memory: ask again"
+            raise UnavailableError(message, code="model.asleep")
         try:
-            outputs: list[Array] = self._call(self._names, feeds, None)
+            outputs: list[Array] = call(self._names, feeds, None)
         except Exception as error:  # onnxruntime's errors share no public root.
             _log.warning("model %s release %s failed: %s", self.model, self.release, str(error)[:300])
             message = f"model {self.model!r} version {self.version} failed on this input"

@@ -61,6 +61,8 @@ class RegistryStub(reg_rpc.RegistryServiceServicer):
 
     def GetVersion(self, request: reg.GetVersionRequest, _context: grpc.ServicerContext) -> reg.GetVersionResponse:
         wanted = self.champions.get(request.model, "") if request.alias else request.digest
+        if request.release:
+            wanted = digest(request.model, request.release)
         if wanted not in self.versions:
             raise NotFoundError(f"no version {wanted}", code="version.unknown")
         model, number = self.versions[wanted]
@@ -179,6 +181,7 @@ class Platform:
         self.stub = rpc.RolloutServiceStub(self._channel)
         self.sequences: dict[str, int] = {}
         self.tests = 0
+        self.settings: dict[str, str] = {}
         self.bus = Bus(nats_url, "cloud")
         self.bus.start()
 
@@ -194,6 +197,7 @@ class Platform:
             "FLEET_KEY_FILE": str(self.folder / "fleet.key"),
             "REGISTRY_ADDRESS": f"127.0.0.1:{self._registry_server.port}",
             "POLL_SECONDS": "0.1",
+            **self.settings,
         }
         named = {f"ONECODE_ROLLOUT_{name}": value for name, value in environment.items()}
         with (self.folder / "rollout.log").open("ab") as log:
@@ -272,6 +276,12 @@ def nats_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield f"nats://127.0.0.1:{port}"
     process.terminate()
     process.wait()
+
+
+@pytest.fixture(scope="module")
+def new_platform(tmp_path_factory: pytest.TempPathFactory, nats_url: str) -> Callable[[], Platform]:
+    """Make a platform that is not started yet."""
+    return lambda: Platform(tmp_path_factory.mktemp("rollout"), nats_url)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,13 @@
 """Give each request its rows of the batch's answer, and count how it went."""
 
 from bisect import bisect_left
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
 
 from onecode_common.clock import Clock
 from onecode_common.errors import OnecodeError, UnavailableError
+from onecode_serving.call_log import CallLog, LoggedCall
 from onecode_serving.counters import LATENCY_EDGES_US, Counters
 from onecode_serving.domain.tensors import Array
 from onecode_serving.execution.answer_cache import AnswerCache, Cached
@@ -30,6 +33,7 @@ class Delivery:
     def __init__(self, counters: Counters, clock: Clock) -> None:
         self._counters = counters
         self._clock = clock
+        self.call_log: CallLog | None = None
 
     def refused(self, lane: Lane, outcome: Refused) -> None:
         """Tell a caller that its input was not given to the model."""
@@ -50,6 +54,8 @@ class Delivery:
             self._failed(lane, jobs[0], outcome.error, now, wall)
             return
         late = [job for job in jobs if job.deadline <= now]
+        if lane.log is not None and self.call_log is not None:
+            self._write_down(lane, outcome, now, wall)
         if jobs[0].plan is not None:
             if lane.cache is not None:
                 self._remember(lane.cache, lane, outcome, now)
@@ -62,6 +68,37 @@ class Delivery:
         self._count(lane, [job for job in jobs if job.deadline > now] if late else jobs, outcome, now, wall)
         for job in late:
             self._failed(lane, job, _late(), now, wall)
+
+    def _write_down(self, lane: Lane, outcome: Ran, now: float, wall: float) -> None:
+        """Have a sample of a run's calls written, with their rows only where the options allow it."""
+        log, options = self.call_log, lane.log
+        if log is None or options is None or outcome.outputs is None:
+            return
+        names = [spec.name for spec in lane.version.contract.outputs]
+        start = 0
+        for job in outcome.jobs:
+            end = start + job.rows
+            if log.chosen(options):
+                target = job.target
+                inputs = _inputs_of(job) if options.capture else {}
+                outputs = {
+                    name: output if len(outcome.jobs) == 1 else output[start:end]
+                    for name, output in zip(names, outcome.outputs, strict=True)
+                }
+                log.add(
+                    LoggedCall(
+                        wall,
+                        lane.version.model,
+                        target.digest,
+                        target.role,
+                        job.rows,
+                        now - job.arrived,
+                        "ok" if job.deadline > now else "deadline.exceeded",
+                        inputs,
+                        outputs if options.capture else {},
+                    )
+                )
+            start = end
 
     def hit(self, lane: Lane, job: Job, found: Cached) -> None:
         """Answer a request as an equal one was answered before."""
@@ -144,6 +181,13 @@ class Delivery:
                 assigned=job.target.assigned,
             )
         job.refuse(failure)
+
+
+def _inputs_of(job: Job) -> Mapping[str, Array]:
+    plan = job.plan
+    if plan is None:
+        return job.feeds
+    return {plan.name: np.frombuffer(job.raw, plan.kind).reshape(plan.shape)}
 
 
 def cache_key(job: Job) -> Hashable:

@@ -11,7 +11,8 @@ from concurrent.futures import Executor as Pool
 from typing import Protocol
 
 from onecode_common.clock import Clock
-from onecode_common.errors import ExhaustedError, UnavailableError
+from onecode_common.errors import ExhaustedError, OnecodeError, UnavailableError
+from onecode_serving.call_log import CallLog
 from onecode_serving.counters import Counters
 from onecode_serving.domain.cost import TURN_S
 from onecode_serving.execution.answer_cache import Cached
@@ -59,6 +60,10 @@ class Executor:
         self._scheduled = False
         self._running = 0
         self.on_turn: Callable[[], None] = _nothing
+
+    def log_calls(self, log: CallLog) -> None:
+        """Have calls of models whose options say so written down."""
+        self._delivery.call_log = log
 
     def add(self, job: Job) -> None:
         """Put a job in line.
@@ -124,7 +129,10 @@ class Executor:
                 self._delivery.hit(lane, job, found)
         for lane in lanes:
             _drop_dead(lane, now)
-            if lane.pooled:
+            if lane.version.asleep:
+                if lane.waiting:
+                    self.rouse(lane)
+            elif lane.pooled:
                 self._dispatch(lane)
             else:
                 self._drain(lane, until)
@@ -132,8 +140,40 @@ class Executor:
                 left.append(lane)
         self._active = left
         self.on_turn()
-        if any(not lane.pooled for lane in left):
+        if any(not lane.pooled and not lane.version.asleep for lane in left):
             self.wake()
+
+    def rouse(self, lane: Lane, done: Callable[[OnecodeError | None], None] | None = None) -> None:
+        """Load a version again that left the memory; those who wait for it are answered afterwards."""
+        if done is not None:
+            lane.roused.append(done)
+        if lane.waking:
+            return
+        lane.waking = True
+        self._pool.submit(self._rouse_in_thread, lane)
+
+    def _rouse_in_thread(self, lane: Lane) -> None:
+        error: OnecodeError | None = None
+        try:
+            if lane.source is not None and lane.version.asleep:
+                lane.version.wake(lane.source())
+        except OnecodeError as failure:
+            error = failure
+        self._turns.from_thread(lambda: self._roused(lane, error))
+
+    def _roused(self, lane: Lane, error: OnecodeError | None) -> None:
+        lane.waking = False
+        told, lane.roused = lane.roused, []
+        for done in told:
+            done(error)
+        if error is not None:
+            waiting, lane.waiting = lane.waiting, []
+            lane.tally.waiting -= len(waiting)
+            lane.tally.fail += len(waiting)
+            for job in waiting:
+                text = f"model {lane.version.model!r} could not be loaded again: {error.message}"
+                job.refuse(UnavailableError(text, code="model.not_loaded"))
+        self.wake()
 
     def _drain(self, lane: Lane, until: float) -> None:
         """Run on the loop until nothing waits or the turn is over."""

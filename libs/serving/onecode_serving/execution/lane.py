@@ -1,5 +1,8 @@
 """Keep the requests of one version in line, and say which of them run next."""
 
+from collections.abc import Callable
+
+from onecode_common.errors import OnecodeError
 from onecode_serving.domain.cost import inline_limit, moved, pooled
 from onecode_serving.domain.options import ModelOptions
 from onecode_serving.execution.answer_cache import AnswerCache
@@ -24,7 +27,11 @@ class Lane:
         limit: Most rows of one run.
         contract: What callers send and get; with a window not what the model takes.
         cache: Remembered answers, if they are switched on for the model.
+        log: How calls are sampled, if they are written down.
         windows: Rows of sequences, if the model is declared to take windows.
+        source: Returns the verified bytes of the version, to load it again; None if it must stay in memory.
+        waking: Whether it is being loaded again.
+        roused: Who is told when it is.
     """
 
     __slots__ = (
@@ -32,12 +39,16 @@ class Lane:
         "contract",
         "cost",
         "limit",
+        "log",
         "mixed",
         "pooled",
+        "roused",
         "running",
+        "source",
         "tally",
         "version",
         "waiting",
+        "waking",
         "windows",
     )
 
@@ -45,6 +56,10 @@ class Lane:
         self, version: ServedVersion, options: ModelOptions | None = None, windows: Windows | None = None
     ) -> None:
         self.version = version
+        self.log = options.log if options is not None else None
+        self.source: Callable[[], bytes] | None = None
+        self.waking = False
+        self.roused: list[Callable[[OnecodeError | None], None]] = []
         self.windows = windows
         self.contract = version.contract if windows is None else windows.contract(version.contract)
         self.cache = AnswerCache(options.cache) if options is not None and options.cache is not None else None
@@ -55,6 +70,11 @@ class Lane:
         self.cost = version.cost
         self.pooled = pooled(cost=version.cost, now_pooled=False)
         self.limit = version.limit if self.pooled else inline_limit(version.cost, version.limit)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something waits or runs."""
+        return bool(self.waiting) or self.running > 0 or self.waking
 
     def learn(self, rows: int, seconds: float) -> None:
         """Move the price by one more run, and change sides if it left the range of the one it is on."""

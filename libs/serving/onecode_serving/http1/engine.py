@@ -58,7 +58,9 @@ class Http1Engine(Generic[Route]):
         if self.closing:
             return
         if self._patience.linger_until is not None:
-            self._discard(len(data))
+            self._discarded += len(data)
+            if self._discarded > self._limits.drain_bytes:
+                self._close()
         elif self._busy:
             self._keep(data)
         elif self._body is not None:
@@ -132,8 +134,6 @@ class Http1Engine(Generic[Route]):
         self._close()
         if busy:
             self._app.gone(self._key)
-
-    # -- requests --
 
     def _guarded(self, data: bytes, position: int) -> None:
         """Work through the bytes; what breaks the grammar ends the connection."""
@@ -218,8 +218,6 @@ class Http1Engine(Generic[Route]):
             self.counts.too_large += 1
             self.lost()
 
-    # -- bodies that do not arrive with their head --
-
     def _open(self, head: Head, route: Route, length: int, data: bytes, end: int) -> int:
         self._patience.began(self._now)
         early = self._app.begin(route)
@@ -272,13 +270,6 @@ class Http1Engine(Generic[Route]):
             self._out.append(answer.body)
         self._discarded = 0
         self._patience.linger_until = self._now + self._limits.linger_s
-
-    def _discard(self, size: int) -> None:
-        self._discarded += size
-        if self._discarded > self._limits.drain_bytes:
-            self._close()
-
-    # -- answers --
 
     def _send(self, request: Head, head: bytes, parts: tuple[bytes, ...]) -> None:
         if sum(map(len, parts)) > self._limits.output_bytes:

@@ -36,7 +36,6 @@ class Intake(Sender):
         super().__init__(app, limits, now, budget, counts)
         self._decoder = HeaderDecoder(limits.list_bytes, limits.list_fields)
         self._cache: dict[bytes, Entry] = {}
-        self._highest = 0
         self._used = 0
         self._half = limits.connection_window // 2
         self._gathering = 0
@@ -280,11 +279,6 @@ class Intake(Sender):
         if told:
             self._app.gone(stream)
         self._guard.reset(self._now, self._opened, len(self._light) + len(self._streams))
-
-    def _is_known(self, stream: int) -> bool:
-        """Return whether the application still owes this stream the end of its answer."""
-        slow = self._streams.get(stream)
-        return stream in self._light if slow is None else slow.told and slow.trailers is None
 
     def pause_reading(self, stream: int) -> None:
         """Return no more window to a stream: its client stops once it has used what it was given."""

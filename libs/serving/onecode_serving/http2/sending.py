@@ -1,12 +1,12 @@
 """Send answers within the peer's windows: at once where they fit, from a queue for each stream where they do not."""
 
 from onecode_serving.http2.frames import (
-    CANCEL,
     DATA,
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
     FIRST_WINDOW,
+    GREATEST,
     HEADERS,
     NO_ERROR,
     SMALLEST_FRAME,
@@ -14,20 +14,15 @@ from onecode_serving.http2.frames import (
     pack_head,
     reset_frame,
 )
-from onecode_serving.http2.guard import Guard
 from onecode_serving.http2.limits import Budget, Http2Counts, Http2Limits
-from onecode_serving.http2.ports import App, Route
-from onecode_serving.http2.requests import NO_LENGTH
+from onecode_serving.http2.ports import App
 from onecode_serving.http2.stream import Stream
+from onecode_serving.http2.streams import Streams
 
 _FAST_PARTS = 1024
 """Parts of output that may lie ready outside the accounted queues: about 110 answers of at most 16 KiB."""
 LARGEST_FRAME = 65_536
 """We send no greater frames whatever the peer would take, so that streams take turns."""
-_TAKE = 1024 * 1024
-"""Bytes that one ``take`` moves out of the queues: once the transport has them, they no longer count here."""
-_LATE = 256
-"""Streams that we ended first and whose last frames may still be under way."""
 SHRINK_TABLE = b"\x20"
 """Header compression's "my table is empty": due once if a peer allows less than the 4,096 bytes it starts with."""
 SAID_GOODBYE = 2
@@ -36,43 +31,11 @@ _STARTS = 32
 """Frame starts that are remembered: answers are made of a few constants."""
 
 
-class _Answered:
-    """The route of a request that is complete: a stream that only waits for its answer needs no other."""
-
-    streaming = False
-    max_body = 0
-    cacheable = False
-
-
-_ANSWERED: Route = _Answered()
-
-
-class Sender:
-    """The sending half of a connection.
-
-    A stream is *light* (the whole request was seen and nothing sent: an integer of window credit) or a
-    :class:`Stream`. Both tables together hold the open streams.
-
-    Attributes:
-        closing: Write what ``take`` returns, then close the transport.
-        counts: What the peer did wrong.
-    """
+class Sender(Streams):
+    """The sending half of a connection."""
 
     def __init__(self, app: App, limits: Http2Limits, now: float, budget: Budget, counts: Http2Counts) -> None:
-        self.closing = False
-        self.counts = counts
-        self._app = app
-        self._limits = limits
-        self._budget = budget
-        self._guard = Guard(limits, now)
-        self._now = now
-        self._out: list[bytes | memoryview] = []
-        self._light: dict[int, int] = {}
-        self._streams: dict[int, Stream] = {}
-        self._late: dict[int, None] = {}
-        self._ready: dict[int, Stream] = {}
-        self._orphans: list[int] = []
-        self._queued = 0
+        super().__init__(app, limits, now, budget, counts)
         self._window = FIRST_WINDOW
         self._initial = FIRST_WINDOW
         self._frame = SMALLEST_FRAME
@@ -81,7 +44,6 @@ class Sender:
         self._heads: dict[bytes, bytes] = {}
         self._tails: dict[bytes, bytes] = {}
         self._updates = limits.updates_at_start
-        self._opened = 0
         self._leaving = 0
         self._acks = 0
         self._untaken: float | None = None
@@ -134,14 +96,6 @@ class Sender:
         head = self._heads[block] = pack_head(len(block) << 8 | HEADERS, END_HEADERS, 0)[:5]
         tail = self._tails[trailers] = pack_head(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, 0)[:5]
         return head, tail
-
-    def _promoted(self, stream: int) -> Stream:
-        """Move a light stream to the slow lane."""
-        slow = Stream(_ANSWERED, NO_LENGTH, self._now)
-        slow.credit = self._light.pop(stream)
-        slow.ended = slow.told = True
-        self._streams[stream] = slow
-        return slow
 
     def _send_slowly(self, stream: int, slow: Stream, block: bytes, data: bytes, trailers: bytes | None) -> None:
         if block:
@@ -221,16 +175,17 @@ class Sender:
         elif last:
             self._close(stream, slow)
 
-    def take(self) -> bytes:
+    def take(self, most: int = GREATEST) -> bytes:
         """Return what can be written now, b"" if nothing can.
 
         Call it only while the transport takes more: what waits here is bounded and may time out, what was taken is
-        not. At most about a mebibyte of queued answers comes at once, so call it until it returns b"".
+        not.
+
+        Args:
+            most: Bytes of queued answers that come at once; whoever sets it calls again until nothing comes.
         """
-        if self._ready:
-            self._pump()
-        if self._orphans:
-            self._tell_orphans()
+        if self._ready or self._orphans:
+            self._move(most)
         if self._leaving == SAID_GOODBYE and not self._light and not self._streams:
             self.closing = True
         out = self._out
@@ -242,15 +197,21 @@ class Sender:
         self._acks = 0
         return written
 
+    def _move(self, most: int) -> None:
+        try:
+            self._pump(most)
+            self._tell_orphans()
+        except Exception:  # noqa: BLE001 - the outermost frame of a connection: nothing leaves it
+            self._surprise()
+
     def _tell_orphans(self) -> None:
         orphans, self._orphans = self._orphans, []
         for stream in orphans:
             self._app.gone(stream)
 
-    def _pump(self) -> None:
+    def _pump(self, left: int) -> None:
         """Move queued bytes to the output, stream by stream in turns, as far as the windows allow."""
         ready = self._ready
-        left = _TAKE
         while ready and self._window > 0 and left > 0:
             stream, slow = next(iter(ready.items()))
             del ready[stream]
@@ -272,51 +233,3 @@ class Sender:
                 slow.crowded = False
                 if slow.trailers is None:
                     self._app.writable(stream)
-
-    def _unqueue(self, slow: Stream, size: int) -> None:
-        slow.queued -= size
-        slow.moved = None
-        self._queued -= size
-        self._budget.give(size)
-
-    def pending(self, stream: int) -> int:
-        """Return the bytes of a stream that wait for the peer or for ``take``."""
-        waiting = self._streams.get(stream)
-        return 0 if waiting is None else waiting.queued
-
-    def reset(self, stream: int, code: int = CANCEL) -> None:
-        """End a stream by RST_STREAM; silently nothing if it is not open. ``gone`` does not follow."""
-        if stream in self._light or stream in self._streams:
-            self._drop(stream, code)
-
-    def _drop(self, stream: int, code: int) -> None:
-        """Write RST_STREAM and forget the stream, open or not."""
-        self._out.append(reset_frame(stream, code))
-        if code != NO_ERROR:
-            self.counts.resets_sent += 1
-        if not self._forget(stream):
-            self._remember_late(stream)
-
-    def _forget(self, stream: int) -> bool:
-        """Take a stream out of all tables; return whether the peer had ended its side."""
-        if self._light.pop(stream, None) is not None:
-            return True
-        slow = self._streams.pop(stream, None)
-        if slow is None:
-            return False
-        self._release(slow)
-        self._ready.pop(stream, None)
-        if slow.queued:
-            self._unqueue(slow, slow.queued)
-        return slow.ended
-
-    def _release(self, slow: Stream) -> None:
-        """Give back the bytes of an unfinished unary body."""
-        if slow.got and not slow.ended and not slow.route.streaming and not slow.discard:
-            self._budget.give(slow.got)
-        slow.forget()
-
-    def _remember_late(self, stream: int) -> None:
-        self._late[stream] = None
-        if len(self._late) > _LATE:
-            del self._late[next(iter(self._late))]

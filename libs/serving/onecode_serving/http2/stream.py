@@ -6,7 +6,7 @@ from onecode_serving.http2.ports import Route
 from onecode_serving.http2.requests import NO_LENGTH
 
 _PARTS = 1024
-"""Pieces that may lie side by side. Joined by so many, a body in frames of one byte costs little more than its length."""
+"""Pieces that may lie side by side: so a body in frames of one byte costs little more than its length."""
 
 
 class Stream:

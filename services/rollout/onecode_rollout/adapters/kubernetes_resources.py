@@ -93,7 +93,7 @@ class KubernetesResources:
     def write_status(self, name: str, patch: Mapping[str, Any]) -> None:
         """Merge into an object's status, and see it at once."""
         try:
-            answer = self._api.patch_namespaced_custom_object_status(
+            answer: Any = self._api.patch_namespaced_custom_object_status(
                 GROUP,
                 VERSION,
                 self._namespace,
@@ -110,7 +110,7 @@ class KubernetesResources:
             raise _translated(error) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _away(error) from error
-        self._put(dict(answer))
+        self._put(answer)
 
     def _run(self) -> None:
         failures, watches = 0, _RELIST_WATCHES
@@ -151,7 +151,7 @@ class KubernetesResources:
 
     def _follow(self) -> None:
         """Apply changes until the server ends the watch."""
-        self._watch = watch.Watch()
+        self._watch = watch.Watch()  # type: ignore[no-untyped-call]
         events = self._watch.stream(
             self._api.list_namespaced_custom_object,
             GROUP,
@@ -213,15 +213,15 @@ def _client(kubeconfig: Path | None) -> client.ApiClient:
     settings = client.Configuration()
     try:
         if kubeconfig is not None:
-            config.load_kube_config(str(kubeconfig), client_configuration=settings, persist_config=False)
+            config.load_kube_config(str(kubeconfig), client_configuration=settings, persist_config=False)  # type: ignore[no-untyped-call]
         else:
-            config.load_incluster_config(settings)
+            config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
     except config.ConfigException as error:
         message = f"there is no way to reach the Kubernetes API: {error}"
         hint = "run in a pod with its service account's token mounted, or set ONECODE_ROLLOUT_KUBECONFIG_FILE"
         raise InvalidError(message, code="settings.kubernetes", hint=hint) from error
     # The loop around it waits and tries again by itself.
-    settings.retries = False  # type: ignore[assignment]
+    settings.retries = False
     return client.ApiClient(settings)
 
 

@@ -17,6 +17,9 @@ from onecode_rollout.domain.wish import Followed, Wish
 WRITE_EVERY_S = 10.0
 """A status is written at most this often."""
 
+YES, NO = "True", "False"
+"""As conditions have it: words, not booleans."""
+
 _LONGEST_MESSAGE = 1000
 
 
@@ -31,7 +34,7 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class _Condition:
     kind: str
-    status: bool
+    status: str
     reason: str
     message: str
 
@@ -95,26 +98,26 @@ def may_write(last: float | None, now: float) -> bool:
 
 def _accepted(wish: Wish, followed: Followed, rollout: Rollout | None, refusal: Refusal | None) -> _Condition:
     if refusal is not None:
-        return _Condition("Accepted", False, _reason(refusal.code), refusal.message)
+        return _Condition("Accepted", NO, _reason(refusal.code), refusal.message)
     if rollout is None:
         what = "withdrawn" if wish.withdrawn else "paused"
-        return _Condition("Accepted", True, "NotBegun", f"spec.{what} is true: nothing was started.")
+        return _Condition("Accepted", YES, "NotBegun", f"spec.{what} is true: nothing was started.")
     if rollout.state == "succeeded" and wish.withdrawn:
         text = "It is released already. To go back, release the earlier version by a ModelRollout of its own."
-        return _Condition("Accepted", False, "TooLate", text)
+        return _Condition("Accepted", NO, "TooLate", text)
     if rollout.state in TERMINAL and wish.paused and not followed.paused:
-        return _Condition("Accepted", False, "Ended", "spec.paused has no effect: the rollout has ended.")
+        return _Condition("Accepted", NO, "Ended", "spec.paused has no effect: the rollout has ended.")
     if wish.paused and followed.paused and rollout.state in {"running", "promoting"}:
         text = "spec.paused is true, but somebody resumed the rollout later, which counts."
-        return _Condition("Accepted", True, "Overridden", text)
-    return _Condition("Accepted", True, "Honoured", "The rollout follows this spec.")
+        return _Condition("Accepted", YES, "Overridden", text)
+    return _Condition("Accepted", YES, "Honoured", "The rollout follows this spec.")
 
 
 def _progress(wish: Wish, rollout: Rollout | None, sentence: str) -> Sequence[_Condition]:
     if rollout is None:
         return (
-            _Condition("Ready", False, "NotBegun", f"Version {wish.version} is not released."),
-            _Condition("Stalled", False, "NotBegun", ""),
+            _Condition("Ready", NO, "NotBegun", f"Version {wish.version} is not released."),
+            _Condition("Stalled", NO, "NotBegun", ""),
         )
     word = _word(rollout.state)
     needs_person = rollout.state in {"paused", "rollback_incomplete", "awaiting_approval"} or (
@@ -122,18 +125,19 @@ def _progress(wish: Wish, rollout: Rollout | None, sentence: str) -> Sequence[_C
     )
     reason = f"{word}{_word(rollout.reason)}" if needs_person and rollout.reason else word
     return (
-        _Condition("Ready", rollout.state == "succeeded", reason, sentence),
-        _Condition("Stalled", needs_person, reason, sentence if needs_person else ""),
+        _Condition("Ready", YES if rollout.state == "succeeded" else NO, reason, sentence),
+        _Condition("Stalled", YES if needs_person else NO, reason, sentence if needs_person else ""),
     )
 
 
 def _timed(one: _Condition, generation: int, before: Mapping[str, Any], now: float) -> dict[str, Any]:
-    old = next((known for known in before.get("conditions") or () if known.get("type") == one.kind), {})
-    status = "True" if one.status else "False"
-    since = old.get("lastTransitionTime") if old.get("status") == status else None
+    old: Mapping[str, Any] = next(
+        (known for known in before.get("conditions") or () if known.get("type") == one.kind), {}
+    )
+    since = old.get("lastTransitionTime") if old.get("status") == one.status else None
     return {
         "type": one.kind,
-        "status": status,
+        "status": one.status,
         "reason": one.reason,
         "message": one.message[:_LONGEST_MESSAGE],
         "observedGeneration": generation,

@@ -6,7 +6,7 @@ unchanged object. The database stays the truth; the object is one more face of i
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onecode_rollout.domain.plan import DEFAULT_STEPS, Plan, Preset, Step
 from onecode_rollout.domain.rollout import Rollout
@@ -16,6 +16,8 @@ NOT_STARTED = frozenset({"draft", "awaiting_approval", "scheduled"})
 _MOVING = frozenset({"running", "promoting"})
 _LONGEST_ID = 100
 _KEPT = 80
+_NO_PRESET = Preset("", 0, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
+"""Nothing of its own: all values are those that the name stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +53,7 @@ class Wish:
     def plan(self, digest: str) -> tuple[Plan, Preset]:
         """Return what to ask for, once the version's digest is known."""
         plan = Plan(model=self.model, candidate=digest, segments=self.segments, unit=self.unit, steps=self.steps)
-        return plan, Preset(
-            name=self.preset,
-            **dict.fromkeys(_TIMES, 0),
-            **dict.fromkeys(_LEVELS, 0.0),
-        )
-
-
-_TIMES = (
-    "min_observe_s",
-    "probation_s",
-    "interval_s",
-    "poll_s",
-    "report_s",
-    "no_data_after_s",
-    "limit_s",
-    "lost_after_s",
-)
-_LEVELS = ("alpha", "beta", "r0", "r1", "floor")
+        return plan, replace(_NO_PRESET, name=self.preset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ import serving_models as make
 
 from onecode_common.clock import SystemClock
 from onecode_common.errors import OnecodeError
+from onecode_serving.call_log import CallLog
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane, full_route
+from onecode_serving.domain.cost import Cost
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest, Tensor
 from onecode_serving.execution.job import Plan, Shapes, Target
 from onecode_serving.version import ServedVersion, load_version
@@ -77,10 +79,10 @@ class Catcher:
 class Bench:
     """One plane with its turns, its pool, and a catcher."""
 
-    def __init__(self, *versions: ServedVersion, workers: int = 1) -> None:
+    def __init__(self, *versions: ServedVersion, workers: int = 1, call_log: CallLog | None = None) -> None:
         self.turns, self.pool, self.sink = ManualTurns(), ManualPool(), Catcher()
         self.counters = Counters(60)
-        self.plane = DataPlane(self.counters, SystemClock(), draw=lambda: 0)
+        self.plane = DataPlane(self.counters, SystemClock(), draw=lambda: 0, call_log=call_log)
         for version in versions:
             self.plane.install(version)
         self.plane.set_routes({one.model: full_route(one.model, one.digest, one.release) for one in versions})
@@ -111,9 +113,11 @@ def request(rows: np.ndarray, model: str = "m", name: str = "features", **more: 
 
 
 def loaded(content: bytes, model: str = "m", release: int = 1) -> ServedVersion:
-    """Return a served version of a model's bytes."""
+    """Return a served version of a model's bytes, whose price does not depend on what else the machine does."""
     built = make.built(model, release, content)
-    return load_version(built.manifest, built.onnx)
+    version = load_version(built.manifest, built.onnx)
+    version.cost, version.limit = Cost(5e-6, 1e-7), 64
+    return version
 
 
 def rows_of(*values: float) -> np.ndarray:

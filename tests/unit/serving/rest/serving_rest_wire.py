@@ -91,9 +91,7 @@ class House:
         self.plane.announce({"waiting": "it is on its way"}, None)
         self.plane.attach(self.turns, self.pool, 1)
         self.service = OipService(self.plane, options)
-        access = Access(
-            anonymous=tokens_file is None, addresses=("127.0.0.1:0",), tokens_file=tokens_file, clock=clock
-        )
+        access = Access(anonymous=tokens_file is None, addresses=("127.0.0.1:0",), tokens_file=tokens_file, clock=clock)
         offload = Offload(self.pool, self.turns.from_thread) if threads else None
         self.face = RestFace(self.service, access, MAX_MESSAGE, offload=offload)
 
@@ -121,9 +119,7 @@ class Wire:
         self.house.turns.run()
         return self.engine.take()
 
-    def ask(
-        self, method: str, path: str, body: bytes | dict[str, Any] | None = None, **fields: str
-    ) -> Answer:
+    def ask(self, method: str, path: str, body: bytes | dict[str, Any] | None = None, **fields: str) -> Answer:
         """Send one request and return its answer; underscores in names of fields are hyphens."""
         return only(self.send(request(method, path, body, **fields)))
 
