@@ -71,9 +71,9 @@ class OneCode:
             raise UnauthenticatedError(message, code="client.no_token", hint=hint, params={"path": path}) from error
         return cls(named, token)
 
-    def predict(self, model: str, rows: Rows, *, unit: str = "", url: str = "") -> Prediction:
+    def predict(self, model: str, rows: Rows, *, unit: str = "", url: str = "", token: str = "") -> Prediction:
         """Return the outputs for some rows; see :meth:`onecode_client.predict.Predict.predict`."""
-        return self._predict.predict(model, rows, unit=unit, url=url)
+        return self._predict.predict(model, rows, unit=unit, url=url, token=token)
 
     def version(self) -> Mapping[str, Any]:
         """Return which release answers."""

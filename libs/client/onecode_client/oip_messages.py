@@ -53,9 +53,9 @@ def infer_reply(message: bytes) -> Reply:
         if not isinstance(value, bytes):
             continue
         if number == 1:
-            reply.model = value.decode()
+            reply.model = value.decode("utf-8", "replace")
         elif number == 2:  # noqa: PLR2004 - model_version
-            reply.version = value.decode()
+            reply.version = value.decode("utf-8", "replace")
         elif number == 4:  # noqa: PLR2004 - parameters
             name, setting = _parameter(value)
             reply.parameters[name] = setting
@@ -86,9 +86,9 @@ def _spec(message: bytes) -> Spec:
         if number == 3:  # noqa: PLR2004 - shape, packed or not
             shape += _packed(value) if isinstance(value, bytes) else [_signed(value)]
         elif number == 1 and isinstance(value, bytes):
-            name = value.decode()
+            name = value.decode("utf-8", "replace")
         elif number == 2 and isinstance(value, bytes):  # noqa: PLR2004 - datatype
-            datatype = value.decode()
+            datatype = value.decode("utf-8", "replace")
     return Spec(name, datatype, tuple(shape))
 
 
@@ -97,10 +97,10 @@ def _parameter(entry: bytes) -> tuple[str, str | int]:
     content: str | int = setting
     for number, value in _fields(entry):
         if number == 1 and isinstance(value, bytes):
-            name = value.decode()
+            name = value.decode("utf-8", "replace")
         elif isinstance(value, bytes):
             for _, inner in _fields(value):
-                content = inner.decode() if isinstance(inner, bytes) else _signed(inner)
+                content = inner.decode("utf-8", "replace") if isinstance(inner, bytes) else _signed(inner)
     return name, content
 
 

@@ -61,8 +61,8 @@ def read_reply(content: bytes, length: str | None) -> Reply:
     Raises:
         InvalidError: It is something else.
     """
-    size = int(length) if length else len(content)
     try:
+        size = int(length) if length else len(content)
         document = json.loads(content[:size])
         reply = Reply(str(document.get("model_name", "")), str(document.get("model_version", "")))
         reply.parameters = document.get("parameters", {})

@@ -1,6 +1,7 @@
 """A small HTTP server on loopback whose answers a test decides, request by request."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parents[1] / "unit" / "serving")]
 
 
 class Request(NamedTuple):

@@ -193,15 +193,6 @@ def test_an_import_sends_the_file_by_its_digest(server: Any, answer: Any, oc: On
     }
 
 
-def test_a_gateway_is_asked_without_the_console_s_token(server: Any, answer: Any) -> None:
-    server.script = lambda _request: answer(200, {"outputs": []})
-    with OneCode("http://127.0.0.1:9", "ock_secret") as client:
-        client.predict("m", [[1.0]], url=server.url, unit="pump-7")
-    assert "authorization" not in server.seen[0].headers
-    assert server.seen[0].headers["x-onecode-unit"] == "pump-7"
-    assert server.seen[0].path == "/v2/models/m/infer"
-
-
 def test_rows_by_name_are_put_into_the_model_s_order(server: Any, answer: Any, oc: OneCode) -> None:
     contract = {"inputs": [{"name": "features", "columns": ["b", "a"]}]}
     server.script = lambda request: (

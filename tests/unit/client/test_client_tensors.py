@@ -81,7 +81,9 @@ def test_no_rows_and_uneven_rows_are_refused(rows: object) -> None:
         tensors_of("m", [FEATURES], rows)
 
 
-@given(npst.arrays(st.sampled_from(["?", "u1", "<i2", "<u4", "<i8", "<f2", "<f4", "<f8"]), npst.array_shapes(max_side=4)))
+@given(
+    npst.arrays(st.sampled_from(["?", "u1", "<i2", "<u4", "<i8", "<f2", "<f4", "<f8"]), npst.array_shapes(max_side=4))
+)
 def test_a_tensor_comes_back_as_it_went(array: np.ndarray) -> None:
     names = {"?": "BOOL", "u1": "UINT8", "<i2": "INT16", "<u4": "UINT32", "<i8": "INT64"}
     names |= {"<f2": "FP16", "<f4": "FP32", "<f8": "FP64"}
@@ -149,7 +151,7 @@ def test_bytes_that_are_no_reply_are_refused_or_read_and_nothing_else(content: b
     for read in (infer_reply, metadata_inputs, lambda data: read_reply(data, None)):
         try:
             read(content)
-        except (InvalidError, UnicodeDecodeError):
+        except InvalidError:
             continue
 
 

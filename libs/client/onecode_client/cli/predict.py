@@ -22,17 +22,24 @@ _STDIN = "-"
 def predict(
     model: Annotated[str, typer.Argument(help="Model.")],
     file: Annotated[
-        str, typer.Option("--file", "-f", help="CSV with a header, JSON (list of rows), or - for standard input.")
+        str,
+        typer.Option(
+            "--input", "--file", "-f", help="CSV with a header, JSON (list of rows), or - for standard input."
+        ),
     ] = _STDIN,
-    url: Annotated[str, typer.Option(help="REST address of a gateway; default: the cloud.")] = "",
+    url: Annotated[
+        str, typer.Option(help="A model server, host:port or http://host:port; default: the cloud, by the console.")
+    ] = "",
+    url_token_file: Annotated[Path | None, typer.Option(help="Token for that address, if it wants one.")] = None,
     unit: Annotated[str, typer.Option(help="Who asks, for a sticky assignment.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many rows.")] = 100,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Predict."""
     rows = read_rows(_text(file))[:limit]
+    token = _text(str(url_token_file)).strip() if url_token_file else ""
     with connect() as server:
-        prediction = server.predict(model, rows, unit=unit, url=url)
+        prediction = server.predict(model, rows, unit=unit, url=url, token=token)
     if output is not Format.TABLE:
         Output(output).document(prediction.document, "Prediction")
         return

@@ -180,6 +180,10 @@ class Delivery:
                 non_finite=failure.code == NON_FINITE,
                 assigned=job.target.assigned,
             )
+        if lane.log is not None and self.call_log is not None and self.call_log.chosen(lane.log):
+            seconds = now - job.arrived
+            about = (wall, lane.version.model, lane.version.digest, job.target.role, job.rows, seconds, failure.code)
+            self.call_log.add(LoggedCall(*about, {}, {}))
         job.refuse(failure)
 
 

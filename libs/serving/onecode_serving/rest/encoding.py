@@ -9,7 +9,7 @@ COMPRESS_FROM = 1024
 
 _SLICE = 64 << 10
 _KNOWN = ("gzip", "deflate", "identity", "")
-_GZIP_OR_ZLIB, _RAW, _GZIP, _ZLIB = 47, -15, 31, 15
+_GZIP, _ZLIB, _RAW = 31, 15, -15
 
 
 def check_encoding(encoding: str) -> str:
@@ -34,7 +34,7 @@ def inflated(body: bytes, encoding: str, limit: int) -> bytes:
     """
     if not encoding:
         return body
-    plain = _expanded(body, _GZIP_OR_ZLIB, limit)
+    plain = _expanded(body, _GZIP if encoding == "gzip" else _ZLIB, limit)
     if plain is None and encoding == "deflate":
         plain = _expanded(body, _RAW, limit)
     if plain is None:
@@ -78,7 +78,7 @@ def _expanded(body: bytes, window: int, limit: int) -> bytes | None:
             if size > limit:
                 raise too_large(limit)
             parts.append(part)
-            if not part and not fed:
+            if not part and not fed and not engine.eof:
                 return None
     except zlib.error:
         return None

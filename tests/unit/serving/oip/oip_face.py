@@ -150,7 +150,7 @@ class Face:
         assert call.answer is not None, "not answered"
         return call.answer
 
-    def ask(self, name: str, request: Any = None, **fields: Any) -> Any:
+    def ask(self, name: str, request: Any = None, /, **fields: Any) -> Any:
         """Call a method of the stock client's service with its message, or one made of fields."""
         method = SERVICE.methods_by_name[name]
         if request is None:
