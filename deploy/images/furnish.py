@@ -37,6 +37,16 @@ _NOT_RUN = (
     "**/*.c",
     "**/*.cc",
     "**/*.cpp",
+    "**/test_data",
+    # Conversion of models, compilers of extensions, pages that nobody is shown: no code of ours comes here.
+    "onnxruntime/tools",
+    "onnxruntime/transformers",
+    "numpy/distutils",
+    "numpy/f2py",
+    "mlflow/server/js",
+    "ray/dashboard/client",
+    "ray/jars",
+    "ray/rllib",
 )
 _KEPT = (
     # Look like tests, and are imported by the package itself.
@@ -46,6 +56,10 @@ _KEPT = (
 )
 
 
+_PROGRAMS = ("python", "python3", "python3.11", "onecode", "onecode-edge", "nats-server")
+"""What stays in the environment's folder of programs; what packages put there besides is for people at a shell."""
+
+
 def main() -> None:
     """Slim, compile, list and write the start program."""
     service, environment, share = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
@@ -53,6 +67,9 @@ def main() -> None:
     before = _bytes(site)
     for path in list(_leftovers(site)):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in (environment / "bin").iterdir():
+        if path.name not in _PROGRAMS:
+            path.unlink()
     packages = _bytes(site)
     # Without a writable disk each start would compile everything again. Hashes instead of times: same bytes each build.
     compileall.compile_dir(

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from chart_cluster import Cluster, start, stop  # noqa: E402 - found through the line above
+from chart_cluster import Cluster, start, stop
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def test_every_label_that_is_spoken_of_exists() -> None:
 
 def _anchors(page: Path) -> set[str]:
     """Return the anchors of a page as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.M)
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
 
 

@@ -170,7 +170,7 @@ def test_every_service_selects_exactly_one_workload_and_names_its_ports(values: 
 @every_set
 def test_one_writer_never_gets_company(values: str) -> None:
     for one in of_kind(objects(values), *_WORKLOADS):
-        claims = "StatefulSet" == one["kind"]
+        claims = one["kind"] == "StatefulSet"
         if claims:
             assert one["spec"]["replicas"] == 1
             assert one["spec"]["podManagementPolicy"] == "Parallel"

@@ -50,7 +50,7 @@ def test_templates_call_nothing_that_looks_around_or_throws_dice() -> None:
     words = re.compile(r"\b(lookup|rand\w+|uuidv4|now|date|genCA|gen\w*Cert\w*|genPrivateKey|Capabilities|getHostByName)\b")
     for path in CHART.rglob("templates/**/*"):
         if path.is_file():
-            actions = re.findall(r"{{-?(.*?)-?}}", re.sub(r"{{-? */\*.*?\*/ *-?}}", "", path.read_text(), flags=re.S), re.S)
+            actions = re.findall(r"{{-?(.*?)-?}}", re.sub(r"{{-? */\*.*?\*/ *-?}}", "", path.read_text(), flags=re.DOTALL), re.DOTALL)
             assert not [action for action in actions if words.search(action)], path
 
 

@@ -13,7 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import REGISTRY, CollectorRegistry, make_wsgi_app
 
-from onecode_common.settings import split_address
+from onecode_common.addresses import split_address
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 

@@ -77,16 +77,3 @@ class RecordSettings(ServiceSettings):
             message = f"cannot read {file}: {error.strerror}"
             raise ValueError(message) from error
         return {**values, "database_url": url}
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Return host and port of ``host:port``.
-
-    Raises:
-        InvalidError: There is no port number.
-    """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
-        message = f"address {address!r} is not host:port"
-        raise InvalidError(message, code="settings.address", params={"value": address})
-    return host, int(port)

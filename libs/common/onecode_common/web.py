@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from onecode_common.addresses import split_address
 from onecode_common.errors import (
     ConflictError,
     DeniedError,
@@ -23,7 +24,6 @@ from onecode_common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from onecode_common.settings import split_address
 
 _log = logging.getLogger(__name__)
 _MAX_JSON = 1 << 20

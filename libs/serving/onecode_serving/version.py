@@ -14,7 +14,7 @@ from onecode_serving.domain.contract import Contract, TensorSpec, parse_contract
 from onecode_serving.domain.cost import Cost, batch_limit, fitted, sizes
 from onecode_serving.domain.datatypes import BYTES, FLOATS, NUMPY
 from onecode_serving.domain.tensors import Array
-from onecode_serving.session import contract_of, open_session, require_same
+from onecode_serving.session import contract_of, open_session, require_same, trim_memory
 
 _log = logging.getLogger(__name__)
 NON_FINITE = "model.non_finite_output"
@@ -185,6 +185,7 @@ def load_version(manifest: Mapping[str, Any], onnx: bytes) -> ServedVersion:
     )
     version.warm(probe_rows(contract))
     measure(version)
+    trim_memory()
     return version
 
 
@@ -216,7 +217,7 @@ def measure(version: ServedVersion) -> None:
     for rows in sizes(most if most > 1 and _rows_are_apart(version, sample) else 1):
         feeds = {name: array[:rows] for name, array in sample.items()} if most > 1 else sample
         samples.append((rows, min(_timed(version, feeds) for _ in range(_RUNS))))
-        if samples[-1][1] > _LONG_S:
+        if samples[-1][1] > _LONG_S or 4 * batch_limit(samples) <= rows:
             break
     version.cost = fitted(samples)
     version.limit = batch_limit(samples)

@@ -4,7 +4,7 @@ import socket
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from onecode_common.settings import split_address
+from onecode_common.addresses import split_address
 from onecode_standalone.settings import UpSettings
 
 LOOPBACK = "127.0.0.1"

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,10 +61,10 @@ class Cluster:
         found: dict[str, Any] = json.loads(done.stdout).get("status", {}) if done.returncode == 0 else {}
         return found
 
-    def restart(self) -> None:
-        """Kill the API server and start it again."""
+    def killed(self) -> "subprocess.Popen[str]":
+        """Kill the API server, and begin to start it again."""
         program = [sys.executable, str(self._tool / "control_plane.py"), "restart", str(self._work), "kube-apiserver"]
-        subprocess.run([*program, "--kill"], check=True, capture_output=True)
+        return subprocess.Popen([*program, "--kill"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def down(self) -> None:
         """End its processes."""
@@ -85,6 +84,12 @@ class Cluster:
             check=False,
             env={**os.environ, "KUBECONFIG": str(self.kubeconfig)},
         )
+
+
+def ended(process: "subprocess.Popen[str]") -> None:
+    """Wait until the API server answers again."""
+    said, _ = process.communicate(timeout=90)
+    assert process.returncode == 0, said
 
 
 def manifest(name: str, spec: dict[str, Any]) -> str:
@@ -269,17 +274,16 @@ def test_the_status_converges_though_the_api_server_and_the_process_are_killed(s
     story.cluster.apply(story.name, story.spec())
     story.wait("Running")
     platform = story.members.platform
-    restarting = threading.Thread(target=story.cluster.restart)
-    restarting.start()
+    restarting = story.cluster.killed()
     platform.stub.PauseRollout(pb.PauseRolloutRequest(rollout_id=story.rollout_id, reason="while nobody looks"))
     platform.kill()
-    restarting.join()
+    ended(restarting)
     story.cluster.patch(story.name, paused=True)
     platform.start()
     story.wait("Paused")
     platform.kill()
     platform.start()
-    story.cluster.restart()
+    ended(story.cluster.killed())
     story.cluster.patch(story.name, paused=False)
     story.wait("Running")
     assert story.state() == "running"

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from onecode_common.addresses import split_address
 from onecode_common.errors import KINDS, ExhaustedError, InvalidError, OnecodeError, UnavailableError
 from onecode_common.files import storage_error, write_file
 from onecode_common.ids import check_id, check_name, digest, hex_of, new_id
 from onecode_common.keys import jwks_document, load_key, load_or_create_key, parse_jwks, public_bytes
 from onecode_common.loops import Loop
-from onecode_common.settings import ServiceSettings, split_address
+from onecode_common.settings import ServiceSettings
 from onecode_common.telemetry import _Json, redact
 
 

@@ -10,10 +10,10 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from prometheus_client import Counter
 
+from onecode_common.addresses import split_address
 from onecode_common.errors import ConflictError, DeniedError, InvalidError, OnecodeError, UnauthenticatedError
 from onecode_common.rpc.context import Caller, set_caller
 from onecode_common.rpc.status import abort
-from onecode_common.settings import split_address
 from onecode_common.tokens import CALLER, INSIDE_AUDIENCE, PRINCIPAL, TokenVerifier, audience
 
 _log = logging.getLogger(__name__)

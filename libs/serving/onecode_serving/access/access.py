@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
+from onecode_common.addresses import split_address
 from onecode_common.clock import Clock
 from onecode_common.errors import InvalidError, OnecodeError, UnauthenticatedError
-from onecode_common.settings import split_address
 from onecode_serving.access.grant import Grant, Meters
 from onecode_serving.domain.tenants import Tenant, Tenants, parse_tenants
 

@@ -52,12 +52,19 @@ def fitted(samples: Sequence[tuple[int, float]]) -> Cost:
 
 
 def batch_limit(samples: Sequence[tuple[int, float]]) -> int:
-    """Return the size where time per row stops falling by at least 5 %; samples by growing size."""
+    """Return the size after which time per row stops falling by at least 5 %; samples by growing size.
+
+    One size that does not pay may be a pause of the machine: two in a row end the search.
+    """
     best = samples[0]
+    missed = 0
     for rows, seconds in samples[1:]:
-        if seconds / rows > _GAIN * best[1] / best[0]:
+        if seconds / rows <= _GAIN * best[1] / best[0]:
+            best, missed = (rows, seconds), 0
+        else:
+            missed += 1
+        if missed > 1:
             break
-        best = (rows, seconds)
     return best[0]
 
 

@@ -10,8 +10,8 @@ from urllib.parse import unquote_to_bytes
 
 import uvicorn
 
+from onecode_common.addresses import split_address
 from onecode_common.errors import ConflictError, InvalidError, NotFoundError, OnecodeError, UnavailableError
-from onecode_common.settings import split_address
 from onecode_serving.data_plane import DEADLINE, DataPlane
 from onecode_serving.faces.access import Access
 from onecode_serving.faces.rest_body import inflated, request_from_body, too_large

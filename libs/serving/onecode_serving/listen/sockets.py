@@ -3,8 +3,8 @@
 import socket
 from collections.abc import Sequence
 
+from onecode_common.addresses import split_address
 from onecode_common.errors import ConflictError
-from onecode_common.settings import split_address
 
 BACKLOG = 1024
 

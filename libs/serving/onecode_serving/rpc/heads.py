@@ -35,8 +35,20 @@ class Head:
     """
 
     __slots__ = (
-        "authorization", "cacheable", "encoding", "error", "grant", "infer", "max_body", "metadata", "method",
-        "reply_encoding", "refusal", "streaming", "timeout_s", "unit",
+        "authorization",
+        "cacheable",
+        "encoding",
+        "error",
+        "grant",
+        "infer",
+        "max_body",
+        "metadata",
+        "method",
+        "refusal",
+        "reply_encoding",
+        "streaming",
+        "timeout_s",
+        "unit",
     )  # fmt: skip
 
     def __init__(self, max_message: int) -> None:

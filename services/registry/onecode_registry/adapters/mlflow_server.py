@@ -10,9 +10,9 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from onecode_common.addresses import split_address
 from onecode_common.files import write_file
 from onecode_common.loops import Loop
-from onecode_common.settings import split_address
 
 _log = logging.getLogger(__name__)
 _MODULE = "onecode_registry.adapters.mlflow_program"

@@ -22,7 +22,12 @@ def test_no_part_of_a_price_is_negative(samples: list[tuple[int, float]]) -> Non
 
 @pytest.mark.parametrize(
     ("per_row", "limit"),
-    [({1: 10.0, 2: 9.8}, 1), ({1: 10.0, 2: 6.0, 4: 4.0, 8: 3.9, 16: 1.0}, 4), ({1: 10.0, 2: 6.0, 4: 4.0}, 4)],
+    [
+        ({1: 10.0, 2: 9.8}, 1),
+        ({1: 10.0, 2: 6.0, 4: 4.0, 8: 3.9, 16: 3.9, 32: 1.0}, 4),
+        ({1: 10.0, 2: 6.0, 4: 4.0}, 4),
+        ({1: 10.0, 2: 11.0, 4: 4.0}, 4),
+    ],
 )
 def test_the_batch_ends_where_a_row_saves_less_than_five_percent(per_row: dict[int, float], limit: int) -> None:
     assert batch_limit([(rows, rows * each) for rows, each in per_row.items()]) == limit

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from onecode_serving.http2 import Budget, Http2Engine, Http2Limits, encode_block
+from onecode_serving.http2.frames import DATA as DATA_FRAME
 from onecode_serving.http2.frames import (
     END_HEADERS,
     END_STREAM,
@@ -17,7 +18,6 @@ from onecode_serving.http2.frames import (
     unpack_head,
     unpack_u32,
 )
-from onecode_serving.http2.frames import DATA as DATA_FRAME
 
 GREETING = PREFACE + frame(SETTINGS, 0, 0)
 ANSWER_HEAD = encode_block([(":status", "200"), ("content-type", "application/grpc")])

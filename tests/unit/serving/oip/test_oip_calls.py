@@ -27,9 +27,9 @@ def own() -> Face:
     return Face()
 
 
-def code_of(face: Face, name: str, **fields: Any) -> tuple[str, str]:
+def code_of(face: Face, method: str, /, **fields: Any) -> tuple[str, str]:
     with pytest.raises(OnecodeError) as caught:
-        face.ask(name, **fields)
+        face.ask(method, **fields)
     return caught.value.kind, caught.value.code
 
 

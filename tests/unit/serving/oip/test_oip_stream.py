@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oip_face import Face, StreamCall, features, grant_of, request, tensor
+from oip_face import Face, StreamCall, grant_of, request, tensor
 from tritonclient.grpc import InferResult
 
 from onecode_common.errors import OnecodeError
