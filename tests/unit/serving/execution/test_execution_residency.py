@@ -34,7 +34,7 @@ def test_what_stays_fits_or_is_pinned_and_nothing_leaves_without_need(all_of: li
     assert sum(one.size for one in stays) <= budget or all(one.pinned for one in stays)
     movable = [one for one in all_of if one.digest in gone and not one.unwanted]
     if movable:
-        last = max(movable, key=lambda one: one.used)
+        last = next(one for one in movable if one.digest == gone[-1])
         assert sum(one.size for one in stays) + last.size > budget
 
 
