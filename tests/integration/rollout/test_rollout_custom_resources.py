@@ -233,8 +233,9 @@ def test_pausing_going_on_and_withdrawing_by_the_object(story: Story) -> None:
     story.wait("Running")
     story.cluster.patch(story.name, paused=True)
     assert conditions(story.wait("Paused"))["Stalled"] == ("True", "PausedOperator")
+    # The database is the truth, and hears at once; a status is written every ten seconds at most.
     story.cluster.patch(story.name, paused=False)
-    story.wait("Running")
+    wait_until(lambda: story.state() == "running", "the rollout to go on")
     story.cluster.patch(story.name, withdrawn=True)
     done = story.wait("RolledBack")
     assert conditions(done)["Ready"] == ("False", "RolledBackOperator")
@@ -285,6 +286,7 @@ def test_the_status_converges_though_the_api_server_and_the_process_are_killed(s
     platform.start()
     ended(story.cluster.killed())
     story.cluster.patch(story.name, paused=False)
+    wait_until(lambda: story.state() == "running", "the rollout to go on")
     story.wait("Running")
     assert story.state() == "running"
     decisions = platform.stub.ExplainRollout(pb.ExplainRolloutRequest(rollout_id=story.rollout_id)).decisions

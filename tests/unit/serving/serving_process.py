@@ -12,12 +12,13 @@ import serving_models as make
 from google.protobuf.json_format import MessageToDict
 
 from onecode_common.clock import SystemClock
+from onecode_serving.access.access import Access
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane, full_route
 from onecode_serving.domain.routing import Arm, Route
-from onecode_serving.faces.access import Access
-from onecode_serving.faces.grpc_face import GrpcFace
-from onecode_serving.faces.rest_face import RestFace
+from onecode_serving.listen.settings import ListenSettings
+from onecode_serving.oip.options import OipOptions
+from onecode_serving.server import ModelServer
 from onecode_serving.version import ServedVersion, load_version
 
 SHARE = 1000
@@ -65,10 +66,10 @@ def main() -> None:
     tokens = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     addresses = ("127.0.0.1:0", "127.0.0.1:0")
     access = Access(anonymous=tokens is None, addresses=addresses, tokens_file=tokens, clock=clock)
-    rest, rpc = RestFace(plane, access, addresses[0]), GrpcFace(plane, access, addresses[1])
-    rest.start()
-    rpc.start()
-    print(json.dumps({"rest": rest.port, "grpc": rpc.port}), flush=True)  # noqa: T201 - the answer to the test
+    server = ModelServer(plane, access, ListenSettings(*addresses), OipOptions(shared_memory=True))
+    server.start()
+    rest, rpc = server.ports
+    print(json.dumps({"rest": rest, "grpc": rpc}), flush=True)  # noqa: T201 - the answer to the test
     for line in sys.stdin:
         word, *rest_of = line.split()
         if word == "route":
@@ -79,8 +80,7 @@ def main() -> None:
         else:
             rows = [MessageToDict(row) for row in plane.counters.take(0)]
             print(json.dumps(rows), flush=True)  # noqa: T201
-    rpc.stop()
-    rest.stop()
+    server.stop()
 
 
 if __name__ == "__main__":

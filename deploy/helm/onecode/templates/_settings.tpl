@@ -77,6 +77,9 @@ REGISTRY_ADDRESS: {{ include "onecode.address" (dict "root" .root "service" "reg
 FLEET_KEY_FILE: /etc/onecode/secret/fleet.key
 DISTRIBUTION_URL: {{ .root.Values.public.distributionUrl | default (printf "http://%s" (include "onecode.address" (dict "root" .root "service" "registry" "port" 7401))) }}
 EDGE_URL: {{ .root.Values.public.edgeUrl | default (printf "http://%s" (include "onecode.address" (dict "root" .root "service" "rollout" "port" 8081))) }}
+{{- if .root.Values.rollout.customResource.enabled }}
+CUSTOM_RESOURCES: "true"
+{{- end }}
 {{- end -}}
 
 {{- define "onecode.settings.inference" -}}

@@ -206,7 +206,6 @@ class Intake(Sender):
         if slow.used > self._limits.stream_window:
             self._provoked(stream, FLOW_CONTROL_ERROR)
             return
-        slow.heard = self._now
         if not end and not slow.paused and not slow.discard and 2 * slow.used >= self._limits.stream_window:
             self._credit_stream(stream, slow)
         if data:
@@ -229,6 +228,7 @@ class Intake(Sender):
     def _body_in(self, stream: int, slow: Stream, data: bytes) -> None:
         route = slow.route
         if route.streaming:
+            slow.heard = self._now
             slow.got += len(data)
             if slow.content != NO_LENGTH and slow.got > slow.content:
                 self.counts.malformed += 1

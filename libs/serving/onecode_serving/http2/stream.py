@@ -19,7 +19,7 @@ class Stream:
         told: The application knows of it and expects ``gone`` if it dies.
         discard: Its body is longer than allowed; the rest is dropped.
         got: Body bytes so far.
-        heard: When its headers or last DATA came.
+        heard: When its headers came, of a streaming request its last DATA.
         used: Bytes of our receive window that were not credited back.
         paused: The application takes no more: no credit is returned.
         credit: The peer's window for it, less the peer's initial window.

@@ -1,5 +1,7 @@
 """Tell tools such as grpcurl what is spoken here."""
 
+from typing import Any
+
 from google.protobuf.descriptor import FileDescriptor
 
 from onecode_common.errors import InvalidError, PreconditionError
@@ -77,11 +79,29 @@ def _answer(question: reflection.ServerReflectionRequest, reply: reflection.Serv
 
 def _files(reply: reflection.ServerReflectionResponse, name: str, *, by_name: bool) -> None:
     try:
-        file = POOL.FindFileByName(name) if by_name else POOL.FindFileContainingSymbol(name)  # type: ignore[no-untyped-call]
+        file = _by_name(name) if by_name else _by_symbol(name)
     except KeyError:
         _refuse(reply, _NOT_FOUND, f"{name[:120]!r} is not known here")
         return
     reply.file_descriptor_response.file_descriptor_proto.extend(_with_dependencies(file, {}).values())
+
+
+def _by_name(name: str) -> FileDescriptor:
+    pool: Any = POOL
+    file: FileDescriptor = pool.FindFileByName(name)
+    return file
+
+
+def _by_symbol(symbol: str) -> FileDescriptor:
+    pool: Any = POOL
+    try:
+        file: FileDescriptor = pool.FindFileContainingSymbol(symbol)
+    except KeyError:
+        # The pool knows services by name and not their methods.
+        service, _, method = symbol.rpartition(".")
+        found = pool.FindServiceByName(service)
+        file = found.methods_by_name[method].containing_service.file
+    return file
 
 
 def _with_dependencies(file: FileDescriptor, found: dict[str, bytes]) -> dict[str, bytes]:
@@ -93,8 +113,9 @@ def _with_dependencies(file: FileDescriptor, found: dict[str, bytes]) -> dict[st
 
 
 def _extensions(reply: reflection.ServerReflectionResponse, name: str) -> None:
+    pool: Any = POOL
     try:
-        POOL.FindMessageTypeByName(name)  # type: ignore[no-untyped-call]
+        pool.FindMessageTypeByName(name)
     except KeyError:
         _refuse(reply, _NOT_FOUND, f"{name[:120]!r} is not known here")
         return

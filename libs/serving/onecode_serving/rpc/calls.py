@@ -7,7 +7,7 @@ from onecode_common.errors import OnecodeError
 from onecode_serving.access.grant import Grant
 from onecode_serving.rpc.framing import Framer, framed_as
 from onecode_serving.rpc.heads import Head
-from onecode_serving.rpc.status import DONE, HEAD, ended, failed
+from onecode_serving.rpc.status import DONE, HEADS, ended, failed
 
 if TYPE_CHECKING:
     from onecode_serving.oip.calls import Stream
@@ -47,7 +47,8 @@ class UnaryCall:
 
     def reply(self, message: bytes) -> None:
         """Answer with a serialized message."""
-        self._app.answer(self._stream, framed_as(message, self._head.reply_encoding))
+        encoding = self._head.reply_encoding
+        self._app.close(self._stream, HEADS[encoding], DONE, framed_as(message, encoding))
 
     def fail(self, error: OnecodeError) -> None:
         """Answer with an error."""
@@ -129,8 +130,8 @@ class StreamCall:
         """Answer with one more serialized message."""
         if self._over:
             return
-        data = framed_as(message, self._head.reply_encoding)
-        self._app.engine.send(self._stream, b"" if self._begun else HEAD, data, None)
+        encoding = self._head.reply_encoding
+        self._app.engine.send(self._stream, b"" if self._begun else HEADS[encoding], framed_as(message, encoding), None)
         self._begun = True
         self._app.touch()
 
@@ -142,9 +143,9 @@ class StreamCall:
         if self._begun:
             self._app.close(self._stream, b"", DONE if error is None else ended(error))
         elif error is None:
-            self._app.close(self._stream, HEAD, DONE)
+            self._app.close(self._stream, HEADS[self._head.reply_encoding], DONE)
         else:
-            self._app.close(self._stream, failed(error), b"")
+            self._app.close(self._stream, b"", failed(error))
 
     def pending(self) -> int:
         """Return the bytes that wait for the caller to take them."""

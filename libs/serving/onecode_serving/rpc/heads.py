@@ -9,7 +9,7 @@ from onecode_serving.data_plane import DEFAULT_DEADLINE_S, LONGEST_DEADLINE_S
 from onecode_serving.oip.calls import Method
 from onecode_serving.oip.methods import METHODS
 from onecode_serving.rpc.framing import PREFIX, require_spoken
-from onecode_serving.rpc.status import UNIMPLEMENTED_CODE, refused_by_http
+from onecode_serving.rpc.status import HEADS, UNIMPLEMENTED_CODE, refused_by_http
 
 _UNITS: Mapping[str, float] = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _DIGITS = 8
@@ -119,7 +119,8 @@ class Heads:
             self.renew(head, now)
         require_spoken(head.encoding)
         accepted = fields.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b",")
-        head.reply_encoding = head.encoding if head.encoding.encode() in accepted else ""
+        accepts = head.encoding in HEADS and head.encoding.encode() in accepted
+        head.reply_encoding = head.encoding if accepts else ""
         cap = method.limit_s if method.limit_s is not None else LONGEST_DEADLINE_S
         given = timeout_s(fields.get(b"grpc-timeout"))
         default = cap if method.streaming else min(DEFAULT_DEADLINE_S, cap)

@@ -130,13 +130,9 @@ class RpcApp:
         """Write the refusal of a planned prediction."""
         self.refuse(key, error)
 
-    def answer(self, stream: int, data: bytes) -> None:
-        """Write the answer of a call, framed."""
-        self.close(stream, HEAD, DONE, data)
-
     def refuse(self, stream: int, error: OnecodeError) -> None:
         """Write the error of a call."""
-        self.close(stream, failed(error), b"")
+        self.close(stream, b"", failed(error))
 
     def close(self, stream: int, block: bytes, trailers: bytes, data: bytes = b"") -> None:
         """Write the end of a call and let go of it."""
@@ -220,7 +216,7 @@ class RpcApp:
             reply = method.answer(self._service, message, call)
         except OnecodeError as error:
             self.refuse(stream, error)
-        except Exception:  # a fault of ours ends one call, not the connection
+        except Exception:  # noqa: BLE001 - a fault of ours ends one call, not the connection
             _log.exception("method %s failed", method.path.decode())
             self.refuse(stream, OnecodeError(_SURPRISE, code="rpc.fault"))
         else:
@@ -229,7 +225,7 @@ class RpcApp:
 
     def _refuse_head(self, stream: int, route: Head) -> None:
         if route.refusal is not None:
-            self.close(stream, route.refusal, b"")
+            self.close(stream, b"", route.refusal)
         else:
             self.refuse(stream, route.error or OnecodeError(_SURPRISE, code="rpc.fault"))
 

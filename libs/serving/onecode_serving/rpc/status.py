@@ -38,6 +38,15 @@ _LONGEST = 1024
 HEAD = encode_block([(":status", "200"), ("content-type", "application/grpc")])
 """The header block of every answer."""
 
+HEADS: Mapping[str, bytes] = {
+    "": HEAD,
+    **{
+        name: encode_block([(":status", "200"), ("content-type", "application/grpc"), ("grpc-encoding", name)])
+        for name in ("gzip", "deflate")
+    },
+}
+"""The header block by the encoding of the answer's messages."""
+
 DONE = encode_block([("grpc-status", "0")])
 """The trailer block of every good answer."""
 

@@ -374,7 +374,7 @@ def test_a_second_header_block_must_end_the_stream() -> None:
         b"\x7f\x00\x01a",  # the same as a name
         b"\x3f\xe2\x1f",  # a table of 4,097 bytes
         UNARY + b"\x20",  # an update after a field
-        b"\x00\x81\x7f\x01a",  # padding of Huffman's code that is not all ones
+        b"\x00\x81\x1e\x01a",  # padding of Huffman's code that is not all ones
         b"\x00\x84\xff\xff\xff\xff\x01a",  # its end-of-string symbol
         b"\x00\x82\x1f\xff\x01a",  # padding of a whole byte
         b"\x00\x81\x00\x01a",  # padding of zeros

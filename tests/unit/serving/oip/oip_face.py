@@ -1,15 +1,12 @@
 """The protocol without a wire: a stock client's messages in, a stock client's messages out."""
 
-import functools
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import serving_models as make
-from onnx import TensorProto, helper, numpy_helper
+from oip_models import versions
 from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult, service_pb2
 
 from onecode_common.clock import SystemClock
@@ -17,13 +14,11 @@ from onecode_common.errors import OnecodeError
 from onecode_serving.access.grant import Grant, Meters
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane, full_route
-from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.tenants import Tenant
 from onecode_serving.oip.calls import Stream
 from onecode_serving.oip.methods import METHODS
 from onecode_serving.oip.options import OipOptions
 from onecode_serving.oip.service import OipService
-from onecode_serving.version import ServedVersion, load_version
 
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 EVERYTHING = frozenset({"read", "infer", "admin"})
@@ -201,75 +196,3 @@ def request(model: str, *inputs: InferInput, outputs: Sequence[InferRequestedOut
 def features(rows: int = 1, seed: int = 3) -> Any:
     """Return rows for ``dense`` and its like."""
     return np.abs(np.random.default_rng(seed).normal(size=(rows, make.FEATURES))).astype(np.float32)
-
-
-def _described(name: str, session: onnxruntime.InferenceSession, contract: Contract) -> ServedVersion:
-    digest = "sha256:" + hashlib.sha256(name.encode()).hexdigest()
-    return ServedVersion(name, 1, digest, contract, session)
-
-
-def brain() -> ServedVersion:
-    """Return features + 1 over FP32, described as BF16."""
-    spec = (TensorSpec("features", "BF16", (-1, make.FEATURES)),)
-    out = (TensorSpec("prediction", "BF16", (-1, make.FEATURES)),)
-    return _described("brain", make.session_of(make.plus(1.0)), Contract(spec, out))
-
-
-def optional() -> ServedVersion:
-    """Return features + c, where c is [1, 2, 3, 4] unless the caller says otherwise."""
-    nodes = [helper.make_node("Add", ["features", "c"], ["prediction"])]
-    shape = ["N", make.FEATURES]
-    weights = [numpy_helper.from_array(np.arange(1, 5, dtype=np.float32), "c")]
-    inputs = [make.value("features", TensorProto.FLOAT, shape), make.value("c", TensorProto.FLOAT, [make.FEATURES])]
-    content = make.serialized(nodes, inputs, [make.value("prediction", TensorProto.FLOAT, shape)], weights)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    contract = Contract(
-        (
-            TensorSpec("features", "FP32", (-1, make.FEATURES)),
-            TensorSpec("c", "FP32", (make.FEATURES,), optional=True),
-        ),
-        (TensorSpec("prediction", "FP32", (-1, make.FEATURES)),),
-    )
-    return _described("optional", session, contract)
-
-
-def labelled() -> ServedVersion:
-    """Return features as they are, with names for two of the classes; and one row without a batch axis."""
-    contract = Contract(
-        (TensorSpec("features", "FP32", (-1, make.FEATURES)),),
-        (TensorSpec("prediction", "FP32", (-1, make.FEATURES), labels=("cold", "warm")),),
-    )
-    return _described("labelled", make.session_of(make.plus(0.0)), contract)
-
-
-def whole() -> ServedVersion:
-    """Return the identity of a tensor without a batch axis, and its transposed."""
-    nodes = [
-        helper.make_node("Identity", ["x"], ["same"]),
-        helper.make_node("Transpose", ["x"], ["turned"], perm=[1, 0]),
-    ]
-    content = make.serialized(
-        nodes,
-        [make.value("x", TensorProto.INT64, [2, 3])],
-        [make.value("same", TensorProto.INT64, [2, 3]), make.value("turned", TensorProto.INT64, [3, 2])],
-    )
-    contract = Contract(
-        (TensorSpec("x", "INT64", (2, 3)),), (TensorSpec("same", "INT64", (2, 3)), TensorSpec("turned", "INT64", (3, 2)))
-    )
-    return _described("whole", make.session_of(content), contract)
-
-
-@functools.cache
-def versions() -> list[ServedVersion]:
-    """Return every model of the tests, loaded once."""
-    built = [
-        make.built("dense", 1, make.dense()),
-        make.built("gaps", 1, make.dense(), allow_nan=True),
-        make.built("types", 1, make.many_types(), golden=b""),
-        make.built("root", 1, make.root_of()),
-        make.built("plus", 1, make.plus(1)),
-        make.built("plus", 2, make.plus(2)),
-    ]
-    return [*(load_version(one.manifest, one.onnx) for one in built), brain(), optional(), labelled(), whole()]

@@ -53,6 +53,9 @@ def shaped(*shape: int) -> Any:
     return message
 
 
+YES: Any = True
+
+
 def parameter(name: str, kind: str, value: Any) -> Any:
     message = good()
     setattr(message.parameters[name], kind, value)
@@ -140,18 +143,19 @@ REFUSED: list[tuple[str, str, Any]] = [
     ("invalid", "shared_memory_region", wanted(shared_memory_byte_size=9)),
     ("invalid", "shared_memory_region", region(shared_memory_byte_size=16)),
     ("invalid", "shared_memory_byte_size", region(shared_memory_region="r")),
-    ("invalid", "shared_memory_offset", region(shared_memory_region="r", shared_memory_byte_size=16, shared_memory_offset=-1)),
+    ("invalid", "shared_memory_offset",
+     region(shared_memory_region="r", shared_memory_byte_size=16, shared_memory_offset=-1)),
     ("invalid", "shared_memory_region", region(shared_memory_offset=1)),
     ("not_found", "'r'", region(shared_memory_region="r", shared_memory_byte_size=16)),
     ("not_found", "'r'", wanted(shared_memory_region="r", shared_memory_byte_size=16)),
-    ("invalid", "reserved", parameter("triton_anything", "bool_param", True)),
+    ("invalid", "reserved", parameter("triton_anything", "bool_param", YES)),
     ("invalid", "expected bool", parameter("triton_enable_empty_final_response", "int64_param", 1)),
     ("invalid", "expected int or str", parameter("sequence_id", "double_param", 1.0)),
     ("invalid", "expected bool", parameter("sequence_start", "int64_param", 1)),
-    ("invalid", "sequence_id beside", parameter("sequence_start", "bool_param", True)),
-    ("invalid", "sequence_id beside", parameter("sequence_end", "bool_param", True)),
+    ("invalid", "sequence_id beside", parameter("sequence_start", "bool_param", YES)),
+    ("invalid", "sequence_id beside", parameter("sequence_end", "bool_param", YES)),
     ("invalid", "expected int", parameter("priority", "string_param", "1")),
-    ("invalid", "expected int", parameter("priority", "bool_param", True)),
+    ("invalid", "expected int", parameter("priority", "bool_param", YES)),
     ("invalid", "from 0", parameter("priority", "int64_param", -1)),
     ("invalid", "expected int", parameter("timeout", "string_param", "1")),
     ("invalid", "from 0", parameter("timeout", "int64_param", -1)),

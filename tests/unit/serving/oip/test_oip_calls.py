@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf.json_format import MessageToDict
-from oip_face import Face, features, grant_of, request, tensor, versions
+from oip_face import Face, features, grant_of, request, tensor
+from oip_models import versions
 from tritonclient.grpc import InferRequestedOutput, service_pb2
 
 from onecode_common.errors import OnecodeError
@@ -48,7 +49,9 @@ def test_live_and_ready(own: Face) -> None:
         ("plus", "abc", False), ("", "", False),
     ],
 )  # fmt: skip
-def test_a_model_that_is_not_here_is_not_ready_which_is_no_error(face: Face, name: str, version: str, ready: bool) -> None:
+def test_a_model_that_is_not_here_is_not_ready_which_is_no_error(
+    face: Face, name: str, version: str, ready: bool
+) -> None:
     assert face.ask("ModelReady", name=name, version=version).ready is ready
 
 
@@ -83,7 +86,9 @@ def test_another_dialect_reads_digest_and_release_from_the_properties(face: Face
     ("model", "version", "kind"),
     [("nobody", "", "not_found"), ("plus", "9", "not_found"), ("plus", "x", "invalid"), ("waiting", "", "unavailable")],
 )
-def test_who_is_not_here_is_refused_as_in_predictions(face: Face, name: str, model: str, version: str, kind: str) -> None:
+def test_who_is_not_here_is_refused_as_in_predictions(
+    face: Face, name: str, model: str, version: str, kind: str
+) -> None:
     assert code_of(face, name, name=model, version=version)[0] == kind
 
 
@@ -199,7 +204,7 @@ def test_parameters_of_load_and_unload_are_checked(
 
 
 def test_unload_with_dependents_is_unload(own: Face) -> None:
-    own.ask("RepositoryModelUnload", with_parameter("Unload", "unload_dependents", "bool_param", True))
+    own.ask("RepositoryModelUnload", with_parameter("Unload", "unload_dependents", "bool_param", value=True))
     assert not own.ask("ModelReady", name="plus").ready
 
 

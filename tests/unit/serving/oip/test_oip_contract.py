@@ -39,7 +39,10 @@ def test_a_message_has_the_stock_fields(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(config.DESCRIPTOR.message_types_by_name))
 def test_what_is_said_of_a_configuration_has_the_stock_numbers(name: str) -> None:
-    stock, ours = model_config_pb2.DESCRIPTOR.message_types_by_name[name], OURS.FindMessageTypeByName(f"inference.{name}")
+    stock, ours = (
+        model_config_pb2.DESCRIPTOR.message_types_by_name[name],
+        OURS.FindMessageTypeByName(f"inference.{name}"),
+    )
     assert {shape_of(one) for one in ours.fields} <= {shape_of(one) for one in stock.fields}
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oip_face import Face, features, request, tensor, versions
+from oip_face import Face, features, request, tensor
+from oip_models import versions
 from tritonclient.grpc import InferRequestedOutput, InferResult, service_pb2
 
 from onecode_serving.domain.contract import TensorSpec
@@ -60,7 +61,13 @@ def test_everything_of_a_request_is_read() -> None:
     message.parameters["timeout"].int64_param = 1500
     message.parameters["ratio"].double_param = 0.5
     found = request_of(message.SerializeToString(), "gateway-1", 9.0)
-    assert (found.model, found.version, found.request_id, found.unit, found.deadline) == ("m", "2", "7", "gateway-1", 9.0)
+    assert (found.model, found.version, found.request_id, found.unit, found.deadline) == (
+        "m",
+        "2",
+        "7",
+        "gateway-1",
+        9.0,
+    )
     assert (found.sequence_id, found.sequence_start, found.sequence_end) == ("s", True, False)
     assert (found.priority, found.timeout_s, found.parameters["ratio"]) == ((1 << 64) - 1, 0.0015, 0.5)
     assert [(one.name, one.classes) for one in found.wanted] == [("y", 3)]
@@ -164,7 +171,11 @@ def test_an_answer_names_what_gave_it(face: Face) -> None:
         "onecode_arm": "string_param",
     }
     digest = next(one.digest for one in versions() if (one.model, one.release) == ("plus", 2))
-    assert (result.model_version, result.id, result.parameters["onecode_model_digest"].string_param) == ("2", "ä", digest)
+    assert (result.model_version, result.id, result.parameters["onecode_model_digest"].string_param) == (
+        "2",
+        "ä",
+        digest,
+    )
     assert not result.outputs[0].HasField("contents")
 
 

@@ -23,7 +23,9 @@ def messages(draw: Any) -> Any:
     for name in draw(st.lists(TEXT, max_size=3)):
         message.parameters[name].int64_param = draw(st.integers(-(1 << 63), (1 << 63) - 1))
     for name in draw(st.lists(TEXT, max_size=3)):
-        one = message.inputs.add(name=name, datatype=draw(TEXT), shape=draw(st.lists(st.integers(-5, 1 << 40), max_size=4)))
+        one = message.inputs.add(
+            name=name, datatype=draw(TEXT), shape=draw(st.lists(st.integers(-5, 1 << 40), max_size=4))
+        )
         one.contents.fp32_contents.extend(draw(st.lists(st.floats(width=32), max_size=3)))
     for name in draw(st.lists(TEXT, max_size=3)):
         message.outputs.add(name=name)

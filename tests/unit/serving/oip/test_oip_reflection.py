@@ -52,10 +52,11 @@ def test_all_services_are_listed(face: Face, path: str) -> None:
 def test_a_file_comes_with_what_it_needs(face: Face, question: dict[str, str]) -> None:
     pool: Any = DescriptorPool()
     files = [
-        FileDescriptorProto.FromString(one) for one in ask(face, **question).file_descriptor_response.file_descriptor_proto
+        FileDescriptorProto.FromString(one)
+        for one in ask(face, **question).file_descriptor_response.file_descriptor_proto
     ]
     assert {one.name for one in files} == {"onecode/oip/v2/open_inference.proto", "onecode/oip/v2/model_config.proto"}
-    for one in files:
+    for one in reversed(files):
         pool.Add(one)
     service = pool.FindServiceByName("inference.GRPCInferenceService")
     assert service.methods_by_name["ModelInfer"].input_type.full_name == "inference.ModelInferRequest"
@@ -66,6 +67,7 @@ def test_a_file_comes_with_what_it_needs(face: Face, question: dict[str, str]) -
     [
         {"file_containing_symbol": "inference.Nothing"},
         {"file_containing_symbol": ""},
+        {"file_containing_symbol": "inference.GRPCInferenceService.Nothing"},
         {"file_by_filename": "../etc/passwd"},
         {"file_containing_extension": {"containing_type": "inference.ModelConfig", "extension_number": 1}},
         {"all_extension_numbers_of_type": "inference.Nothing"},

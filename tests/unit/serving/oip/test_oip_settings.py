@@ -201,7 +201,11 @@ def test_a_model_that_is_not_here_has_no_settings(face: Face) -> None:
     assert refusal(face, "nobody", trace_rate="1")[0] == "not_found"
 
 
-@given(st.dictionaries(st.sampled_from([*FULL, "x"]), st.one_of(st.none(), st.text(max_size=6), st.lists(st.text(max_size=6)))))
+@given(
+    st.dictionaries(
+        st.sampled_from([*FULL, "x"]), st.one_of(st.none(), st.text(max_size=6), st.lists(st.text(max_size=6)))
+    )
+)
 def test_any_trace_change_is_taken_whole_or_refused(changes: Any) -> None:
     settings = TraceSettings(trace_file="f")
     try:
@@ -249,13 +253,12 @@ def said(output: io.StringIO, name: str = "onecode_serving.x") -> list[str]:
     return [line.split()[-3] for line in output.getvalue().splitlines() if line.endswith("word")]
 
 
-def test_the_log_settings_are_those_of_the_program(face: Face, output: io.StringIO) -> None:
+def test_the_log_settings_are_those_of_the_program(output: io.StringIO) -> None:
     expected = {
         "log_file": "", "log_info": True, "log_warning": True, "log_error": True, "log_verbose_level": 0,
         "log_format": "default",
     }  # fmt: skip
-    made = Face()
-    assert log(made) == expected
+    assert log(Face()) == expected
     assert said(output) == ["INFO", "WARNING", "ERROR"]
 
 
@@ -318,7 +321,11 @@ def test_a_log_change_that_cannot_be_is_refused_and_changes_nothing(
     assert said(output) == ["INFO", "WARNING", "ERROR"]
 
 
-@given(st.dictionaries(st.sampled_from([*LogSettings().document(), "x"]), st.one_of(st.booleans(), st.integers(), st.text())))
+@given(
+    st.dictionaries(
+        st.sampled_from([*LogSettings().document(), "x"]), st.one_of(st.booleans(), st.integers(), st.text())
+    )
+)
 def test_any_log_change_is_taken_whole_or_refused(changes: Any) -> None:
     try:
         found = log_settings.changed(LogSettings(), changes)

@@ -121,7 +121,8 @@ def test_texts_are_put_with_their_lengths_and_say_how_long_they_became(face: Fac
              "u64": "u8", "f16": "f2", "f32": "f4", "f64": "f8"}  # fmt: skip
     kinds = ["BOOL", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64", "FP16", "FP32", "FP64"]
     inputs = [
-        tensor(name, np.zeros((1, 2), kind), datatype) for (name, kind), datatype in zip(names.items(), kinds, strict=True)
+        tensor(name, np.zeros((1, 2), kind), datatype)
+        for (name, kind), datatype in zip(names.items(), kinds, strict=True)
     ]
     wanted = InferRequestedOutput("s_out")
     wanted.set_shared_memory("r", 200)
@@ -234,7 +235,7 @@ def test_links_pipes_and_folders_are_no_objects(tmp_path: Path) -> None:
 def test_regions_are_limited_and_their_files_closed(tmp_path: Path) -> None:
     (tmp_path / "object").write_bytes(bytes(64))
     memory = SharedMemory(on=True, objects=tmp_path)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     for number in range(MAX_REGIONS):
         memory.register(f"r{number}", "object", 0, 64)
     with pytest.raises(OnecodeError, match="unregister") as caught:
@@ -242,10 +243,10 @@ def test_regions_are_limited_and_their_files_closed(tmp_path: Path) -> None:
     assert caught.value.kind == "exhausted"
     memory.unregister("r0")
     memory.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_it_is_off_by_default(key: str) -> None:
+def test_it_is_off_by_default() -> None:
     face = Face()
     for name in ("SystemSharedMemoryRegister", "SystemSharedMemoryUnregister"):
         with pytest.raises(OnecodeError) as caught:

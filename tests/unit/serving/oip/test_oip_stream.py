@@ -183,7 +183,11 @@ def test_an_answer_after_a_change_of_version_names_the_new_one(face: Face) -> No
     from onecode_serving.data_plane import full_route
 
     stream, call = opened(face)
-    digests = {one.release: one.digest for one in map(face.plane.version, face.plane.installed()) if one and one.model == "plus"}
+    digests = {
+        one.release: one.digest
+        for one in map(face.plane.version, face.plane.installed())
+        if one and one.model == "plus"
+    }
     routes = dict(face.plane.routes())
     try:
         for release in (2, 1, 2, 1):

@@ -1,5 +1,6 @@
 """Speak REST in process: bytes in, bytes out, over a real data plane whose turns the test runs."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -43,6 +44,19 @@ class Answer(NamedTuple):
         return self.body[int(self.fields["inference-header-content-length"]) :]
 
 
+def tenants_file(folder: Path, *tenants: dict[str, Any]) -> Path:
+    """Write tenants, each with its name as its key."""
+    entries = [{**one, "keys": [hashlib.sha256(one["principal"].encode()).hexdigest()]} for one in tenants]
+    path = folder / "tenants.json"
+    path.write_text(json.dumps({"schema": 1, "tenants": entries}))
+    return path
+
+
+def bearer(principal: str) -> dict[str, str]:
+    """Return the field that shows this tenant's key."""
+    return {"Authorization": f"Bearer {principal}"}
+
+
 class Turns:
     """An event loop that turns when it is told."""
 
@@ -81,6 +95,7 @@ class House:
     def __init__(
         self, tokens_file: Path | None = None, options: OipOptions | None = None, *, threads: bool = False
     ) -> None:
+        self.headers: dict[str, str] = {}
         clock = SystemClock()
         self.turns = Turns()
         self.pool = ThreadPoolExecutor(1)
@@ -121,7 +136,7 @@ class Wire:
 
     def ask(self, method: str, path: str, body: bytes | dict[str, Any] | None = None, **fields: str) -> Answer:
         """Send one request and return its answer; underscores in names of fields are hyphens."""
-        return only(self.send(request(method, path, body, **fields)))
+        return only(self.send(request(method, path, body, **{**self.house.headers, **fields})))
 
     def infer(self, body: bytes | dict[str, Any], model: str = "dense", **fields: str) -> Answer:
         """Ask a model."""
