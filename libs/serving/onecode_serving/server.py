@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 from weakref import WeakSet
 
 from onecode_serving.access.access import Access
@@ -49,16 +50,24 @@ class LoopTurns:
             return
 
 
+class Bounds(NamedTuple):
+    """What one connection may cost, by protocol."""
+
+    http2: Http2Limits = Http2Limits()
+    http1: Http1Limits = Http1Limits()
+
+
 class _Faces:
     """Makes the engine of each connection; what they share lives here."""
 
-    def __init__(self, plane: DataPlane, access: Access, service: OipService, settings: ListenSettings) -> None:
+    def __init__(self, plane: DataPlane, access: Access, service: OipService, max_message: int, bounds: Bounds) -> None:
         self._plane = plane
         self._access = access
         self._service = service
-        self._max_message = settings.max_message
+        self._max_message = max_message
+        self._bounds = bounds
         self._plans = Plans(plane)
-        self._rest = RestFace(service, access, settings.max_message)
+        self._rest = RestFace(service, access, max_message, limits=bounds.http1)
         self._budget = Budget()
         self._apps: WeakSet[RpcApp] = WeakSet()
         self.http2_counts = Http2Counts()
@@ -66,7 +75,9 @@ class _Faces:
 
     def begin(self, offload: Offload) -> None:
         """Take the pool for slow work, which exists once the loop does."""
-        self._rest = RestFace(self._service, self._access, self._max_message, offload=offload)
+        self._rest = RestFace(
+            self._service, self._access, self._max_message, limits=self._bounds.http1, offload=offload
+        )
 
     def http2(self, facts: ConnectionFacts, now: float) -> Http2Engine:
         """Return the engine of an HTTP/2 connection."""
@@ -79,7 +90,7 @@ class _Faces:
             facts.touch,
             self._max_message,
         )
-        app.engine = Http2Engine(app, Http2Limits(), now, self._budget, self.http2_counts)
+        app.engine = Http2Engine(app, self._bounds.http2, now, self._budget, self.http2_counts)
         self._apps.add(app)
         return app.engine
 
@@ -103,6 +114,7 @@ class ModelServer:
         access: Lets in.
         settings: Where to listen and how much to bear.
         options: What callers may do beyond predictions.
+        bounds: Of each connection.
 
     Attributes:
         service: What both faces share.
@@ -112,12 +124,17 @@ class ModelServer:
     name = "oip"
 
     def __init__(
-        self, plane: DataPlane, access: Access, settings: ListenSettings, options: OipOptions | None = None
+        self,
+        plane: DataPlane,
+        access: Access,
+        settings: ListenSettings,
+        options: OipOptions | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self._plane = plane
         self._access = access
         self.service = OipService(plane, options)
-        self._faces = _Faces(plane, access, self.service, settings)
+        self._faces = _Faces(plane, access, self.service, settings.max_message, bounds or Bounds())
         self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="model")
         self.server = OipServer(plane, self._faces, settings, began=self._began, beat=self._beat)
 

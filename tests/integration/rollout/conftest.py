@@ -182,6 +182,8 @@ class Platform:
         self.sequences: dict[str, int] = {}
         self.tests = 0
         self.settings: dict[str, str] = {}
+        self.code: Path | None = None
+        """Folder with another program than the installed one."""
         self.bus = Bus(nats_url, "cloud")
         self.bus.start()
 
@@ -200,6 +202,8 @@ class Platform:
             **self.settings,
         }
         named = {f"ONECODE_ROLLOUT_{name}": value for name, value in environment.items()}
+        if self.code is not None:
+            named["PYTHONPATH"] = str(self.code)
         with (self.folder / "rollout.log").open("ab") as log:
             command = [sys.executable, "-m", "onecode_rollout"]
             self._process = subprocess.Popen(command, env={**os.environ, **named}, stderr=log, stdout=log)

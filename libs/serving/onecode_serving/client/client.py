@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from google.protobuf.message import Message
 
+from onecode_common.addresses import split_address
 from onecode_common.errors import OnecodeError, UnavailableError
-from onecode_common.settings import split_address
 from onecode_serving.client.call import Call
 from onecode_serving.client.connection import Connection, connect
 from onecode_serving.client.messages import Codec, Prediction
@@ -112,8 +112,9 @@ class OipClient:
             timeout: Seconds.
 
         Raises:
-            OnecodeError: What the server refused with; UnavailableError with code ``deadline.exceeded`` when it is late,
-                and with code ``client.connection`` when the connection was lost before the answer.
+            OnecodeError: What the server refused with.
+            UnavailableError: It is late (code ``deadline.exceeded``), or the connection was lost before the answer
+                (``client.connection``).
         """
         message = self._codec.request(model, version, inputs, outputs, unit)
         return self._codec.prediction(await self._call(_INFER, message, timeout))
@@ -268,7 +269,7 @@ class OipClient:
                 return self._connection
 
     def _block(self, method: str, timeout_s: float) -> bytes:
-        """Return the encoded headers of a method; the same bytes for the same timeout, so that the server knows them."""
+        """Return the encoded headers of a method: for the same timeout the same bytes, which the server knows again."""
         block = self._blocks.get((method, timeout_s))
         if block is None:
             headers = [

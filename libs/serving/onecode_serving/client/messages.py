@@ -127,8 +127,8 @@ def _read(body: bytes, layout: _Layout) -> Prediction:
 
 def _layout(body: bytes) -> _Layout:
     if body[:1] != b"\0" or len(body) != 5 + int.from_bytes(body[1:5], "big"):
-        message = "the answer is not one uncompressed message: is there a server of another protocol?"
-        raise OnecodeError(message, code="client.answer")
+        text = "the answer is not one uncompressed message: is there a server of another protocol?"
+        raise OnecodeError(text, code="client.answer")
     message = parsed(pb.ModelInferResponse, body[5:])
     raws = list(message.raw_output_contents)
     if len(raws) != len(message.outputs):

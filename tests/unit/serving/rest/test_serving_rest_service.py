@@ -197,10 +197,9 @@ def test_large_bodies_go_through_a_thread_and_come_back_in_order() -> None:
     wire = house.wire()
     rows = np.arange(4096, dtype=np.float32).reshape(1024, 4)
     for form in (True, False):
+        data = [float(value) + 0.1234567890123 for value in rows.ravel()]
         body = {
-            "inputs": [
-                {**FLAT, "shape": [1024, 4], "data": [float(value) + 0.1234567890123 for value in rows.ravel()]}
-            ],
+            "inputs": [{**FLAT, "shape": [1024, 4], "data": data}],
             "parameters": {"binary_data_output": form},
         }
         stream = request("POST", "/v2/models/plus/infer", body, Accept_Encoding="gzip")
