@@ -16,10 +16,16 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two workers; a file stays on one of them, so that what a module starts is started once.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test up lint format docs proto bench clean
+# What `make images` builds; empty: all. Where it puts them as archives.
+IMAGES ?=
+ARCHIVES ?= build/images
+# What a node needs that runs containers for tests, and what builds images without a registry.
+NODE_PACKAGES := containerd runc iptables nftables containernetworking-plugins iproute2 buildah debootstrap
+
+.PHONY: help setup demo test up lint format docs proto bench images locks chart chart-real dev clean
 
 help: ## Print this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 setup: $(STAMP) ## Create .venv and install everything into it (once for each pyproject.toml)
 
@@ -51,6 +57,26 @@ proto: $(STAMP) ## Make the Python code of every contract
 
 bench: $(STAMP) ## Measure; prints ratios, keeps results in bench/results
 	@for each in bench/*.py; do [ -e "$$each" ] || continue; echo "== $$each"; $(BIN)/python "$$each" || exit 1; done
+
+images: ## Build the images with docker, podman or buildah: make images IMAGES="inference edge"
+	$(PYTHON) deploy/images/build.py $(IMAGES)
+
+locks: $(STAMP) ## Resolve the packages of every image again, with hashes
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/python deploy/images/lock.py
+
+chart: $(STAMP) ## Render, lint and validate the chart, and install it on a real API server where there is one
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/chart --ignore=tests/chart/real
+
+chart-real: $(STAMP) ## Build the images and use them on a node that runs containers (root; about ten minutes)
+	@[ -n "$$ONECODE_TEST_KUBE" ] || { echo "ONECODE_TEST_KUBE is not set: no container was started"; exit 1; }
+	@which containerd runc nft ip iptables buildah debootstrap >/dev/null || { apt-get update -q && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(NODE_PACKAGES); }
+	ONECODE_BUILDER=buildah $(PYTHON) deploy/images/build.py --save $(ARCHIVES)
+	ONECODE_TEST_IMAGES=$(CURDIR)/$(ARCHIVES) $(BIN)/python -m pytest -p no:xdist tests/chart/real
+
+dev: ## Build, install and watch with skaffold: make dev PROFILE=services
+	skaffold dev --profile $(or $(PROFILE),single)
 
 clean: ## Remove .venv and everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -41,8 +41,6 @@ _NOT_RUN = (
     # Conversion of models, compilers of extensions, pages that nobody is shown: no code of ours comes here.
     "onnxruntime/tools",
     "onnxruntime/transformers",
-    "numpy/distutils",
-    "numpy/f2py",
     "mlflow/server/js",
     "ray/dashboard/client",
     "ray/jars",

@@ -219,7 +219,7 @@ class Agent:
             rss_bytes=_resident_bytes(),
             agent_version=_version(),
             facts={"problem": loop.problem if loop else "", "stale": str(self._stale()).lower()},
-            http_url=f"http://{self._settings.rest_address}",
+            http_url=f"{self._settings.scheme}://{self._settings.rest_address}",
             grpc_address=self._settings.grpc_address,
         )
 

@@ -1,17 +1,26 @@
 """Hold the agent's public ports while serving processes come and go.
 
-A socket that is bound but does not listen takes no connection; it only keeps every other user's program off the port,
-so that a switch never finds it taken. The serving processes bind the same port beside it (``SO_REUSEPORT``).
+Each serving process is given these sockets and accepts on them. What nobody has accepted yet waits in the socket, not
+in a process, so that a switch of processes, planned or not, refuses and loses no connection.
 """
 
 import socket
 import time
+from contextlib import suppress
 
 _TRY_S = 5.0
 
 
 class PortTakenError(Exception):
     """Another program listens where this one should."""
+
+
+def hush(held: list[socket.socket]) -> None:
+    """Have connections refused until a serving process listens again; whoever waits in the sockets is let go."""
+    for one in held:
+        # A socket that does not listen yet refuses them already.
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
 
 
 def reserve(addresses: list[str]) -> list[socket.socket]:

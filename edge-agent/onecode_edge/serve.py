@@ -27,18 +27,17 @@ from onecode_edge.lifeline import tie
 from onecode_edge.seal import read_seal
 from onecode_edge.settings import EdgeSettings
 from onecode_edge.unix_http import Answer, UnixHttpServer
+from onecode_serving.access.access import Access
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.messages import InferenceRequest
 from onecode_serving.domain.routing import Arm, Route
-from onecode_serving.faces.access import Access
-from onecode_serving.faces.grpc_face import GrpcFace
-from onecode_serving.faces.rest_face import RestFace
+from onecode_serving.domain.validation import Limits
 from onecode_serving.golden import Golden, check_golden, parse_golden
+from onecode_serving.server import Bounds, ModelServer
 from onecode_serving.version import load_version
 
 _log = logging.getLogger(__name__)
-_DRAIN_S = 8.0
 _TAKE_S = 1.5
 _FAILED = 10
 
@@ -54,13 +53,13 @@ class Serving:
         name: Of the process: two processes may serve the same set one after the other.
     """
 
-    def __init__(self, layout: Layout, name: str, gateway: str) -> None:
+    def __init__(self, layout: Layout, name: str, gateway: str, limits: Limits | None = None) -> None:
         self._store = ModelStore(layout.root)
         self._name = name
         self._counters = Counters()
         self._clock = SystemClock()
         self._goldens: dict[str, Golden] = {}
-        self.plane = DataPlane(self._counters, self._clock, source=gateway)
+        self.plane = DataPlane(self._counters, self._clock, source=gateway, limits=limits)
         self.phase = "loading"
         self.set_id = ""
         self.draining = threading.Event()
@@ -159,7 +158,8 @@ def main() -> int:
     settings = EdgeSettings.load()
     configure_logging(arguments.name, settings.log_format, settings.log_level)
     layout = Layout(settings.home_dir)
-    serving = Serving(layout, arguments.name, arguments.gateway)
+    limits = Limits(settings.max_rows, settings.max_message_bytes)
+    serving = Serving(layout, arguments.name, arguments.gateway, limits)
     signal.signal(signal.SIGTERM, lambda *_: serving.draining.set())
     signal.signal(signal.SIGINT, lambda *_: serving.end_now())
     private = UnixHttpServer(layout.serve_socket(arguments.name), serving.questions(), "private")
@@ -167,9 +167,8 @@ def main() -> int:
     try:
         seal = read_seal(layout, arguments.set)
         serving.load(seal.models, seal.interval_s)
-        faces = _faces(settings, serving.plane)
-        for face in faces:
-            face.start()
+        faces = _faces(settings, serving.plane, arguments.sockets)
+        faces.start()
     except ProofError as error:
         return _fail(layout, arguments.name, "golden", str(error))
     except OnecodeError as error:
@@ -182,26 +181,23 @@ def main() -> int:
     return 0
 
 
-def _drain(serving: Serving, faces: tuple[RestFace, GrpcFace]) -> None:
-    """Stop listening, finish what is in hand, and let the last counters be taken."""
+def _drain(serving: Serving, faces: ModelServer) -> None:
+    """Accept no more, finish what is in hand, and let the last counters be taken."""
     serving.phase = "draining"
-    stops = [threading.Thread(target=face.stop) for face in faces]
-    for stop in stops:
-        stop.start()
-    for stop in stops:
-        stop.join(timeout=_DRAIN_S)
+    faces.stop()
     serving.phase = "drained"
     serving.taken.wait(_TAKE_S)
 
 
-def _faces(settings: EdgeSettings, plane: DataPlane) -> tuple[RestFace, GrpcFace]:
+def _faces(settings: EdgeSettings, plane: DataPlane, sockets: list[int]) -> ModelServer:
     access = Access(
         anonymous=settings.anonymous,
-        addresses=(settings.rest_address, settings.grpc_address),
-        tokens_file=settings.api_token_sha256_file,
+        addresses=[address for address in (settings.rest_address, settings.grpc_address) if address],
+        tokens_file=settings.tenants,
         clock=SystemClock(),
     )
-    return RestFace(plane, access, settings.rest_address), GrpcFace(plane, access, settings.grpc_address)
+    bounds = Bounds(settings.http2(), settings.http1())
+    return ModelServer(plane, access, settings.listening(tuple(sockets)), settings.options(), bounds)
 
 
 def _route(entry: Entry) -> Route:
@@ -212,7 +208,7 @@ def _route(entry: Entry) -> Route:
 def _cause(code: str) -> str:
     if code.startswith(("state.", "sync.", "disk.")):
         return "corrupt"
-    return "port" if code == "port.taken" else "load"
+    return "port" if code in ("port.taken", "settings.address") else "load"
 
 
 def _fail(layout: Layout, name: str, cause: str, detail: str) -> int:
@@ -228,6 +224,9 @@ def _arguments() -> argparse.Namespace:
         parser.add_argument(name, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--lifeline", type=int, required=True)
+    parser.add_argument(
+        "--sockets", type=int, nargs="*", default=[], help="bound sockets, as the supervisor keeps them"
+    )
     return parser.parse_args()
 
 

@@ -6,10 +6,10 @@ from typing import ClassVar
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from onecode_common.settings import ServiceSettings
+from onecode_serving.settings import ServingSettings
 
 
-class EdgeSettings(ServiceSettings):
+class EdgeSettings(ServingSettings):
     """Settings of the edge agent; environment names begin with ``ONECODE_EDGE_``."""
 
     model_config = SettingsConfigDict(env_prefix="ONECODE_EDGE_", frozen=True, extra="forbid")
@@ -20,10 +20,4 @@ class EdgeSettings(ServiceSettings):
     enrol_token_file: Path | None = Field(default=None, description="File with the one-time enrolment token.")
     root_sha256: str = Field(
         default="", pattern="^([0-9a-f]{64})?$", description="SHA-256 of the signing root that enrolment must give."
-    )
-    rest_address: str = Field(default="127.0.0.1:8000", description="Where predictions over REST listen.")
-    grpc_address: str = Field(default="127.0.0.1:8001", description="Where predictions over gRPC listen.")
-    anonymous: bool = Field(default=False, description="Everybody may predict; on loopback addresses only.")
-    api_token_sha256_file: Path | None = Field(
-        default=None, description="File with SHA-256 digests, in hex, of the tokens that may predict."
     )

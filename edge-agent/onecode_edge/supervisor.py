@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 from onecode_edge.layout import Layout
-from onecode_edge.ports import PortTakenError, reserve
+from onecode_edge.ports import PortTakenError, hush, reserve
 
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 _STEADY_S = 30.0
 _TICK_S = 0.1
 _SYNC_GRACE_S = 3.0
 _SERVE_GRACE_S = 3.0
+_EMPTY_S = 5.0
+"""How long callers wait for a serving process when the last one has ended; then they are refused."""
+
 _REFUSED = 2
 _SECRETS = ("ONECODE_EDGE_NATS_SEED_FILE", "ONECODE_EDGE_ENROL_TOKEN_FILE", "ONECODE_EDGE_KEY_FILE")
 
@@ -45,10 +48,13 @@ class Supervisor:
     Args:
         layout: Of its state directory.
         environment: Of the children; the agent's settings are in it.
+        doors: Bound sockets of the public faces, which serving processes are given.
     """
 
-    def __init__(self, layout: Layout, environment: Mapping[str, str]) -> None:
+    def __init__(self, layout: Layout, environment: Mapping[str, str], doors: list[socket.socket]) -> None:
         self._layout = layout
+        self._doors = doors
+        self._shut_at = float("inf")
         self._environment = dict(environment)
         self._lifeline, self._held = os.pipe()
         self._serves: dict[str, Child] = {}
@@ -136,8 +142,11 @@ class Supervisor:
         if order["do"] == "start" and name not in self._serves:
             arguments = ["-m", "onecode_edge.serve", "--name", name, "--set", str(order["set"])]
             arguments += ["--gateway", str(order["gateway"])]
+            doors = tuple(door.fileno() for door in self._doors)
+            arguments += ["--sockets", *map(str, doors)]
             environment = {key: value for key, value in self._environment.items() if key not in _SECRETS}
-            self._serves[name] = Child(self._spawn(arguments, (), environment), str(order["set"]))
+            self._serves[name] = Child(self._spawn(arguments, doors, environment), str(order["set"]))
+            self._shut_at = float("inf")
         child = self._serves.get(name)
         if child is None:
             return
@@ -154,8 +163,12 @@ class Supervisor:
                 del self._serves[name]
                 lived = now - child.started
                 self._tell({"is": "ended", "serve": name, "status": child.process.returncode, "uptime_s": lived})
+                self._shut_at = now + _EMPTY_S if not self._serves else float("inf")
             elif now >= child.kill_at:
                 child.process.kill()
+        if now >= self._shut_at:
+            self._shut_at = float("inf")
+            hush(self._doors)
         if self._sync is not None and self._sync.process.poll() is not None:
             self._sync_ended(self._sync, now)
 
@@ -214,19 +227,18 @@ def main() -> int:
         layout.make()
         lock = os.open(layout.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        held = reserve(
-            [
-                environment.get("ONECODE_EDGE_REST_ADDRESS", "127.0.0.1:8000"),
-                environment.get("ONECODE_EDGE_GRPC_ADDRESS", "127.0.0.1:8001"),
-            ]
-        )
+        addresses = [
+            environment.get("ONECODE_EDGE_REST_ADDRESS", "127.0.0.1:8000"),
+            environment.get("ONECODE_EDGE_GRPC_ADDRESS", "127.0.0.1:8001"),
+        ]
+        held = reserve([address for address in addresses if address])
     except BlockingIOError:
         sys.stderr.write(f"edge: another agent runs on {layout.root}; stop it, or set ONECODE_EDGE_HOME_DIR\n")
         return _REFUSED
     except (OSError, PortTakenError) as error:
         sys.stderr.write(f"edge: {error}\n")
         return _REFUSED
-    status = Supervisor(layout, environment).run()
+    status = Supervisor(layout, environment, held).run()
     for one in held:
         one.close()
     return status

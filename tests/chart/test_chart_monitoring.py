@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chart_rendering import CHART, NAMESPACE, REPOSITORY, Object, of_kind, render
+from chart_rendering import CHART, NAMESPACE, REPOSITORY, Object, of_kind, render, values_of
 
 _ALERTS = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text())
 _RULES = [rule for group in _ALERTS["groups"] for rule in group["rules"]]
@@ -23,10 +23,11 @@ _PLATFORM = {
 """Metrics of Prometheus, cAdvisor and the kubelet, which every cluster with the operator has."""
 _WORDS = {
     "sum", "by", "rate", "absent", "changes", "max", "and", "on", "ignoring", "group_left", "topk", "label_values",
+    "histogram_quantile",
 }  # fmt: skip
 
 _REGISTERED = """
-import importlib, json, pkgutil
+import dataclasses, importlib, json, pkgutil
 from prometheus_client import REGISTRY
 for package in ("onecode_common", "onecode_serving", "onecode_rollout"):
     root = importlib.import_module(package)
@@ -37,9 +38,14 @@ for package in ("onecode_common", "onecode_serving", "onecode_rollout"):
             except ImportError:
                 pass
 from types import SimpleNamespace
+from onecode_serving.metrics import ServingCollector
 from onecode_standalone.platform_ops import _Pages
+Counts = dataclasses.make_dataclass("Counts", [])
 names = set()
-for metric in [*REGISTRY.collect(), *_Pages(SimpleNamespace(children={})).collect()]:
+plane = SimpleNamespace(statistics=lambda model, version: [], routes=dict)
+doors = SimpleNamespace(counts=Counts(), present=0, turned_away=0)
+made = [ServingCollector(plane, doors), _Pages(SimpleNamespace(children={}))]
+for metric in [*REGISTRY.collect(), *(metric for one in made for metric in one.collect())]:
     kinds = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "summary": ["_count", "_sum"]}
     names |= {metric.name + end for end in kinds.get(metric.type, [""])}
 print(json.dumps(sorted(names)))
@@ -78,7 +84,8 @@ def test_every_metric_that_is_spoken_of_exists(registered: set[str]) -> None:
 
 def test_every_label_that_is_spoken_of_exists() -> None:
     known = {
-        "onecode_serving_requests_total": {"model", "role", "outcome"},
+        "nv_inference_request_failure": {"model", "version"},
+        "nv_inference_request_success": {"model", "version"},
         "onecode_rpc_calls_total": {"method", "outcome"},
         "onecode_rollout_reports_refused_total": {"why"},
         "onecode_rollout_reports_total": {"kind"},
@@ -88,6 +95,12 @@ def test_every_label_that_is_spoken_of_exists() -> None:
         for name, labels in re.findall(r"([a-z_0-9]+)\{([^}]*)\}", re.sub(r'"[^"]*"', '""', expression)):
             used = set(re.findall(r"([a-z_]+)\s*[=!]", labels))
             assert used <= known.get(name, set()) | scraped, where
+
+
+def test_the_autoscaler_asks_for_a_metric_that_exists(registered: set[str]) -> None:
+    values = values_of("services") | {"autoscaling": {"inference": {"kind": "keda", "prometheusUrl": "http://p:9090"}}}
+    (one,) = of_kind(render(values), "ScaledObject")
+    assert _metrics(one["spec"]["triggers"][0]["metadata"]["query"]) <= registered
 
 
 def _anchors(page: Path) -> set[str]:

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import itertools
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,7 +89,7 @@ def test_the_platform_in_one_pod_is_told_where_others_find_it() -> None:
     found = render({"public": {"edgeUrl": "https://edge.test", "distributionUrl": "https://models.test"}})
     (pod,) = [pod for _, pod in pod_templates(found) if component(pod) == "platform"]
     arguments = containers(pod)[0]["args"]
-    pairs = dict(zip(arguments[1::2], arguments[2::2], strict=True))
+    pairs = dict(itertools.pairwise(arguments))
     assert pairs["--listen"] == "0.0.0.0"
     assert pairs["--ops-address"] == "0.0.0.0:7402"
     assert pairs["--edge-url"] == "https://edge.test"

@@ -11,7 +11,7 @@ from weakref import WeakSet
 from onecode_serving.access.access import Access
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.http1.engine import Http1Engine
-from onecode_serving.http1.limits import Http1Counts
+from onecode_serving.http1.limits import Http1Counts, Http1Limits
 from onecode_serving.http2 import Budget, Http2Counts, Http2Engine, Http2Limits
 from onecode_serving.listen.faces import ConnectionFacts
 from onecode_serving.listen.server import OipServer

@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
@@ -10,7 +10,9 @@ from onecode_common.settings import ServiceSettings
 from onecode_serving.http1.limits import Http1Limits
 from onecode_serving.http2.limits import Http2Limits
 from onecode_serving.listen.settings import ListenSettings
-from onecode_serving.oip.options import OipOptions
+
+if TYPE_CHECKING:
+    from onecode_serving.oip.options import OipOptions
 
 _ROOM = 64 << 10
 """Bytes of a stream's window beyond the largest message: its prefix and the padding of its frames."""
@@ -117,8 +119,11 @@ class ServingSettings(ServiceSettings):
         """Return the bounds of an HTTP/1 connection."""
         return replace(Http1Limits(idle_s=self.idle_s), **self.http1_limits)  # type: ignore[arg-type]
 
-    def options(self) -> OipOptions:
+    def options(self) -> "OipOptions":
         """Return what callers may do beyond predictions."""
+        # Only a process that serves asks; the others of a gateway read the settings without numpy.
+        from onecode_serving.oip.options import OipOptions  # noqa: PLC0415
+
         return OipOptions(
             shared_memory=self.shared_memory,
             shared_memory_prefix=self.shared_memory_prefix,

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from prometheus_client import REGISTRY
+
 from onecode_common.bus import Bus
 from onecode_common.clock import Clock, SystemClock
 from onecode_common.errors import OnecodeError
@@ -14,7 +16,7 @@ from onecode_inference.adapters.reports import BusPublisher
 from onecode_inference.adapters.sequences import SequenceFile
 from onecode_inference.service import SOURCE, Ports, build
 from onecode_inference.settings import InferenceSettings
-from onecode_serving.faces.access import Access
+from onecode_serving.access.access import Access
 from onecode_serving.trial import TrialReport, try_model
 
 _CALLERS = frozenset({"console"})
@@ -38,6 +40,7 @@ def assemble() -> tuple[str, str, str, Sequence[Part]]:
         clock=clock,
     )
     service = build(settings, ports)
+    REGISTRY.register(service.collector)
     if publisher is not None:
         publisher.listen(settings.segment, service.reporter.acknowledge, service.reconciler.wake)
     parts = [*([bus] if bus else []), *service.parts]
@@ -60,19 +63,20 @@ def _distribution(settings: InferenceSettings, clock: Clock) -> SignedDistributi
 def _access(settings: InferenceSettings, clock: Clock) -> Access:
     verifier = TokenVerifier(settings.jwks_file, clock) if settings.jwks_file else None
 
-    def verify(token: str) -> bool:
+    def verify(token: str) -> str | None:
         if verifier is None:
-            return False
+            return None
         try:
             claims = verifier.verify(token, CALLER, audience(settings.service))
         except OnecodeError:
-            return False
-        return claims.issuer in _CALLERS and claims.subject == audience(claims.issuer)
+            return None
+        trusted = claims.issuer in _CALLERS and claims.subject == audience(claims.issuer)
+        return f"service:{claims.issuer}" if trusted else None
 
     return Access(
         anonymous=settings.anonymous,
-        addresses=(settings.rest_address, settings.grpc_address),
-        tokens_file=settings.api_token_sha256_file,
+        addresses=[address for address in (settings.rest_address, settings.grpc_address) if address],
+        tokens_file=settings.tenants,
         clock=clock,
         verify=verify,
     )

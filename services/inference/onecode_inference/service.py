@@ -18,12 +18,12 @@ from onecode_inference.reporter import Reporter, Voice
 from onecode_inference.settings import InferenceSettings
 from onecode_inference.staging import Staging
 from onecode_inference.state import StateFile
+from onecode_serving.access.access import Access
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.validation import Limits
-from onecode_serving.faces.access import Access
-from onecode_serving.faces.grpc_face import GrpcFace
-from onecode_serving.faces.rest_face import RestFace
+from onecode_serving.metrics import ServingCollector
+from onecode_serving.server import Bounds, ModelServer
 
 SOURCE = "cloud"
 """Under this name the server reports, as a gateway does under its own."""
@@ -49,6 +49,7 @@ class Service(NamedTuple):
     reconciler: Reconciler
     reporter: Reporter
     plane: DataPlane
+    collector: ServingCollector
 
 
 def build(settings: InferenceSettings, ports: Ports) -> Service:
@@ -67,14 +68,16 @@ def build(settings: InferenceSettings, ports: Ports) -> Service:
 
     state = StateFile(settings.home_dir / "state.json")
     reconciler = Reconciler(ports.distribution, plane, staging, actions, state, ports.clock, on_policy)
+    bounds = Bounds(settings.http2(), settings.http1())
+    faces = ModelServer(plane, ports.access, settings.listening(), settings.options(), bounds)
     parts: list[Part] = [
         Loop("reconcile", reconciler.turn, idle_s=_TURN_S),
         Loop("reports", reporter.turn, idle_s=_TURN_S),
-        GrpcFace(plane, ports.access, settings.grpc_address, reuse_port=False, max_message=settings.max_message_bytes),
-        RestFace(plane, ports.access, settings.rest_address, reuse_port=False, max_message=settings.max_message_bytes),
+        faces,
         _Serving(plane),
     ]
-    return Service(parts, reconciler, reporter, plane)
+    collector = ServingCollector(plane, faces.server, lambda: faces.guards, ports.access.refused)
+    return Service(parts, reconciler, reporter, plane, collector)
 
 
 class _Serving:
@@ -108,7 +111,7 @@ def _status(
         rss_bytes=_rss_bytes(),
         agent_version=importlib.metadata.version("onecode"),
         facts={"onnxruntime": importlib.metadata.version("onnxruntime"), "sync": reconciler.trouble or "ok"},
-        http_url=f"http://{settings.rest_address}",
+        http_url=f"{settings.scheme}://{settings.rest_address}",
         grpc_address=settings.grpc_address,
     )
 

@@ -1,7 +1,7 @@
 """Start a node on which containers truly run, give it our images, and use it as a platform team would.
 
-``ONECODE_TEST_KUBE`` names the folder with ``up``, ``down`` and ``control_plane.py``; ``ONECODE_TEST_IMAGES`` the folder
-with ``IMAGE.tar`` of each image, as ``make images`` writes them. Everything below goes through helm, kubectl and
+``ONECODE_TEST_KUBE`` names the folder with ``up``, ``down`` and ``control_plane.py``; ``ONECODE_TEST_IMAGES`` the
+folder with ``IMAGE.tar`` of each image, as ``make images`` writes them. Everything below goes through helm, kubectl and
 ``onecode``, which are processes of their own: this process reaches loopback only.
 """
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from real_node import REPOSITORY, RealNode, User
+from real_readings import readings
 
 NAMESPACE, RELEASE = "single", "one"
 POD = f"{RELEASE}-onecode-0"
@@ -30,16 +31,19 @@ def user(node: RealNode, keys: Path) -> User:
     return User(node, address, address, keys / "onecode-api" / "api-token")
 
 
-def test_the_pod_is_ready_by_its_own_probes_where_restricted_is_enforced(node: RealNode, single: User) -> None:
+@pytest.mark.usefixtures("single")
+def test_the_pod_is_ready_by_its_own_probes_where_restricted_is_enforced(node: RealNode) -> None:
     assert node.ready(NAMESPACE) == {"platform": 1}
 
 
-def test_helm_test_gets_a_prediction_through_the_service(node: RealNode, single: User) -> None:
+@pytest.mark.usefixtures("single")
+def test_helm_test_gets_a_prediction_through_the_service(node: RealNode) -> None:
     said = node.run("helm", "test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout=180s", limit_s=200).stdout
     assert "answers [8.0, -1.0] to [3.0, 4.0]" in said
 
 
-def test_the_hardening_is_seen_to_act(node: RealNode, single: User) -> None:
+@pytest.mark.usefixtures("single")
+def test_the_hardening_is_seen_to_act(node: RealNode) -> None:
     code = "import os; print(os.getuid(), os.getgid()); print(open('/proc/self/status').read()); open('/new', 'w')"
     tried = node.inside(NAMESPACE, POD, code, check=False)
     assert tried.stdout.startswith("10001 0\n")
@@ -52,7 +56,7 @@ def test_the_hardening_is_seen_to_act(node: RealNode, single: User) -> None:
         assert found.stdout == "None\n"
 
 
-def test_a_csv_goes_in_and_a_model_version_comes_out(node: RealNode, single: User, tmp_path: Path) -> None:
+def test_a_csv_goes_in_and_a_model_version_comes_out(single: User, tmp_path: Path) -> None:
     file = readings(tmp_path)
     single.onecode("data", "upload", file, "--name", "pump", "--target", "state")
     recipe = REPOSITORY / "examples" / "recipes" / "anomaly-quick.yaml"
@@ -66,7 +70,8 @@ def test_a_csv_goes_in_and_a_model_version_comes_out(node: RealNode, single: Use
     assert version["release"] == 1
 
 
-def test_a_killed_process_is_replaced_and_the_pod_stays(node: RealNode, single: User) -> None:
+@pytest.mark.usefixtures("single")
+def test_a_killed_process_is_replaced_and_the_pod_stays(node: RealNode) -> None:
     before = node.pods(NAMESPACE, "platform")[0]
     code = (
         "import os, signal\n"
@@ -90,7 +95,8 @@ def test_a_pod_that_dies_comes_back_with_every_record(node: RealNode, single: Us
     assert (single.onecode("model", "list"), single.onecode("rollout", "list")) == records
 
 
-def test_stopping_is_graceful(node: RealNode, single: User) -> None:
+@pytest.mark.usefixtures("single")
+def test_stopping_is_graceful(node: RealNode) -> None:
     watching = subprocess.Popen(
         ["kubectl", "-n", NAMESPACE, "get", "pod", POD, "--watch", "-o", "json"],
         env=node.environment,
@@ -122,14 +128,3 @@ def restarts(node: RealNode) -> int:
     """Return how often the pod's container was started again."""
     statuses = node.pods(NAMESPACE, "platform")[0]["status"].get("containerStatuses", [{"restartCount": -1}])
     return int(statuses[0]["restartCount"])
-
-
-def readings(folder: Path) -> Path:
-    """Write 1200 rows in which `state` follows from two of three numbers."""
-    lines = ["a,b,c,state"]
-    for number in range(1200):
-        a, b, c = number % 37 / 37, number % 11 / 11, number % 5 / 5
-        lines.append(f"{a:.4f},{b:.4f},{c:.4f},{'hot' if a + b > 1.2 else 'fine'}")
-    file = folder / "readings.csv"
-    file.write_text("\n".join(lines) + "\n")
-    return file

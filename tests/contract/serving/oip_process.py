@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from oip_models import versions
+from oip_models import OPTIONS, versions
 
 from onecode_common.clock import SystemClock
 from onecode_serving.access.access import Access
@@ -25,6 +25,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     clock = SystemClock()
     plane = DataPlane(Counters(3600), clock)
+    plane.set_options(OPTIONS)
     for version in versions():
         plane.install(version)
     plane.set_routes({one.model: full_route(one.model, one.digest, one.release) for one in versions()})

@@ -59,7 +59,8 @@ class Server:
 def running(folder: Path) -> Iterator[Server]:
     """Run a server until the block ends; it must then end by itself with status 0."""
     tenants = [
-        {"principal": name, "keys": [hashlib.sha256(name.encode()).hexdigest()], **rules} for name, rules in KEYS.items()
+        {"principal": name, "keys": [hashlib.sha256(name.encode()).hexdigest()], **rules}
+        for name, rules in KEYS.items()
     ]
     (folder / "tenants.json").write_text(json.dumps({"schema": 1, "tenants": tenants}))
     here = Path(__file__).resolve()
@@ -120,7 +121,9 @@ class Stock:
         if kind in ("stream", "aio stream"):
             opening = {"headers": more.pop("headers"), **({"compression_algorithm": encoding} if encoding else {})}
             request = {"model_name": model, "inputs": inputs, **more}
-            return self.streamed([request], opening)[0] if kind == "stream" else self.aio_streamed([request], opening)[0]
+            return (
+                self.streamed([request], opening)[0] if kind == "stream" else self.aio_streamed([request], opening)[0]
+            )
         if encoding:
             more["compression_algorithm"] = encoding
         if kind == "aio":
@@ -140,11 +143,22 @@ class Stock:
     def outcomes(self, requests: list[dict[str, Any]], opening: dict[str, Any] | None = None) -> list[tuple[Any, Any]]:
         """Send all over one stream and return (result, error) of each."""
         answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
-        self.client.start_stream(lambda result, error: answers.put((result, error)), **(opening or {"headers": headers()}))
+        self.client.start_stream(
+            lambda result, error: answers.put((result, error)), **(opening or {"headers": headers()})
+        )
         try:
             for request in requests:
                 self.client.async_stream_infer(**request)
             return [answers.get(timeout=WAIT_S) for _ in requests]
+        finally:
+            self.client.stop_stream()
+
+    def first_of_stream(self, **opening: Any) -> Any:
+        """Open a stream, send nothing and return the error that comes."""
+        answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
+        self.client.start_stream(lambda result, error: answers.put((result, error)), **opening)
+        try:
+            return answers.get(timeout=WAIT_S)[1]
         finally:
             self.client.stop_stream()
 

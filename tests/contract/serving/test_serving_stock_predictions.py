@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import ml_dtypes
 import numpy as np
 import pytest
@@ -110,8 +111,28 @@ def test_a_model_without_a_memory_accepts_sequences(stock: Stock, form: str, seq
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("sequence", [7, "press-3"])
+def test_a_model_with_a_window_sees_the_last_rows_of_a_sequence(stock: Stock, form: str, sequence: int | str) -> None:
+    def total(values: list[float], key: str = "caller", **more: bool) -> float:
+        rows = np.array([[value, 0] for value in values], np.float32)
+        result = stock.infer(form, "moving", [tensor("x", rows)], key=key, sequence_id=sequence, **more)
+        return float(result.as_numpy("total")[0, 0])
+
+    assert total([1, 2, 3], sequence_start=True) == 6
+    assert total([4]) == 9
+    assert total([10, 10, 10], key="admin", sequence_start=True) == 30
+    assert total([5, 6], sequence_end=True) == 15
+    with pytest.raises(InferenceServerException, match="begin it with sequence_start"):
+        total([7])
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_priority_timeout_and_parameters_of_others_are_accepted(stock: Stock, form: str) -> None:
-    more = {"priority": 1, "timeout": 5_000_000, "parameters": {"mine": 1, "x": "y", "z": 0.5, "onecode_unit": "press-3"}}
+    more = {
+        "priority": 1,
+        "timeout": 5_000_000,
+        "parameters": {"mine": 1, "x": "y", "z": 0.5, "onecode_unit": "press-3"},
+    }
     assert plus(stock, form, features(), **more).as_numpy("prediction").shape == (1, 4)
 
 
@@ -204,14 +225,25 @@ def test_a_message_over_the_limit_is_refused_and_the_connection_lives(stock: Sto
     assert plus(stock, form, features()).as_numpy("prediction").shape == (1, 4)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_who_shows_nothing_or_something_wrong_is_not_let_in(stock: Stock, form: str) -> None:
+@pytest.mark.parametrize("form", ["plain", "gzip", "callback", "aio"])
+@pytest.mark.parametrize("shown", [{"authorization": "Bearer nobody"}, {"authorization": "Basic YTpi"}, {}])
+def test_who_shows_nothing_or_something_wrong_is_not_let_in(stock: Stock, form: str, shown: dict[str, str]) -> None:
     with pytest.raises(InferenceServerException) as caught:
-        plus(stock, form, features(), key="nobody")
-    assert "UNAUTHENTICATED" in (caught.value.status() or caught.value.message())
+        plus(stock, form, features(), headers=shown)
+    assert "UNAUTHENTICATED" in caught.value.status()
 
 
-@pytest.mark.parametrize(("key", "model", "code"), [("reader", "plus", "PERMISSION_DENIED"), ("narrow", "dense", "PERMISSION")])
+def test_a_stream_of_somebody_unknown_ends_at_once(stock: Stock) -> None:
+    assert "UNAUTHENTICATED" in stock.first_of_stream(headers={}).status()
+    # The asyncio client lets grpcio's own error through.
+    with pytest.raises(grpc.RpcError) as caught:
+        stock.aio_streamed([{"model_name": "plus", "inputs": [tensor("features", features())]}], {"headers": {}})
+    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    ("key", "model", "code"), [("reader", "plus", "PERMISSION_DENIED"), ("narrow", "dense", "PERMISSION")]
+)
 def test_who_may_not_is_told_so(stock: Stock, key: str, model: str, code: str) -> None:
     with pytest.raises(InferenceServerException) as caught:
         stock.infer("plain", model, [tensor("features", features())], key=key)
@@ -232,7 +264,11 @@ def test_the_rate_of_a_caller_holds_for_calls_and_streams_together(stock: Stock)
 @pytest.mark.parametrize("many", [1, 64, 500])
 def test_a_stream_answers_in_order_however_many_are_sent(stock: Stock, many: int) -> None:
     requests = [
-        {"model_name": "plus", "inputs": [tensor("features", np.full((1, 4), number, np.float32))], "request_id": str(number)}
+        {
+            "model_name": "plus",
+            "inputs": [tensor("features", np.full((1, 4), number, np.float32))],
+            "request_id": str(number),
+        }
         for number in range(many)
     ]
     for results in (stock.streamed(requests), stock.aio_streamed(requests)):
@@ -273,14 +309,17 @@ def test_a_stream_that_wants_real_errors_ends_with_the_first(stock: Stock) -> No
 
 def test_a_cancelled_call_is_cancelled(stock: Stock) -> None:
     context = stock.client.async_infer(
-        "plus", [tensor("features", features())], lambda _result, _error: None, headers=headers()
+        "plus",
+        [tensor("features", features())],
+        lambda result, error: None,
+        headers=headers(),  # noqa: ARG005
     )
     context.cancel()
     assert plus(stock, "plain", features()).as_numpy("prediction").shape == (1, 4)
 
 
 def test_a_stream_that_is_cut_off_leaves_the_server_well(stock: Stock) -> None:
-    stock.client.start_stream(lambda _result, _error: None, headers=headers())
+    stock.client.start_stream(lambda result, error: None, headers=headers())  # noqa: ARG005 - called by name
     for _ in range(50):
         stock.client.async_stream_infer("plus", [tensor("features", features(100))])
     stock.client.stop_stream(cancel_requests=True)

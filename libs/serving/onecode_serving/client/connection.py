@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from typing import cast
 
 from onecode_serving.client.call import Call
 from onecode_serving.client.engine import ClientEngine
@@ -19,7 +19,6 @@ class Connection(asyncio.Protocol):
         self._engine = ClientEngine()
         self._transport: asyncio.Transport | None = None
         self._flushing = self._looking = self._paused = False
-        self._gone: Callable[[], None] | None = None
 
     @property
     def usable(self) -> bool:
@@ -47,8 +46,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a stream transport, by how it was asked for
-        self._transport = transport
+        # A stream transport, by how it was asked for; uvloop's is no subclass.
+        self._transport = cast("asyncio.Transport", transport)
         self._touch()
 
     def data_received(self, data: bytes) -> None:

@@ -80,7 +80,8 @@ class ClientEngine:
 
     def expire(self, now: float) -> None:
         """End calls whose time is over."""
-        late = [call for call in (*self._open.values(), *self._waiting) if call.deadline <= now]
+        # Those that wait come first: the end of an open one would begin them.
+        late = [call for call in (*self._waiting, *self._open.values()) if call.deadline <= now]
         for call in late:
             self.cancel(call)
             message = "no answer in time: allow more, or ask less at once"
@@ -223,6 +224,8 @@ class ClientEngine:
             return
         if len(payload) % 6:
             raise h2.ProtocolError(h2.FRAME_SIZE_ERROR, "settings of a wrong length")
+        # First, since the server counts by the new values only after it.
+        self._out.append(h2.frame(h2.SETTINGS, h2.ACK, 0))
         for name, value in h2.read_settings(payload):
             if name == h2.MAX_CONCURRENT_STREAMS:
                 self._limit = value
@@ -230,7 +233,6 @@ class ClientEngine:
                 self._sending.first_window(value)
             elif name == h2.MAX_FRAME_SIZE:
                 self._sending.largest = max(h2.SMALLEST_FRAME, min(value, h2.GREATEST_FRAME))
-        self._out.append(h2.frame(h2.SETTINGS, h2.ACK, 0))
         self._more()
 
     def _ping(self, flags: int, _stream: int, payload: bytes) -> None:

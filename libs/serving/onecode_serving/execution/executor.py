@@ -128,7 +128,7 @@ class Executor:
             for lane, job, found in hits:
                 self._delivery.hit(lane, job, found)
         for lane in lanes:
-            _drop_dead(lane, now)
+            _drop_dead(lane, now + lane.next_run_s())
             if lane.version.asleep:
                 if lane.waiting:
                     self.rouse(lane)
@@ -182,8 +182,11 @@ class Executor:
             jobs = lane.take()
             for outcome in run_batch(lane.version, jobs):
                 self._settle(lane, outcome)
-            if time.monotonic() > until:
+            now = time.monotonic()
+            if now > until:
                 return
+            if lane.waiting:
+                _drop_dead(lane, now + lane.next_run_s())
 
     def _dispatch(self, lane: Lane) -> None:
         """Hand batches to free threads; what waits longer collects into the next batch."""
@@ -218,13 +221,19 @@ def _price(lane: Lane) -> float:
     return lane.cost.of(1)
 
 
-def _drop_dead(lane: Lane, now: float) -> None:
-    """Let go of requests that nobody waits for and of those that are late; neither reaches the model."""
-    if not any(job.dead or job.deadline <= now for job in lane.waiting):
+def _drop_dead(lane: Lane, ready: float) -> None:
+    """Let go of requests that nobody waits for and of those that would be late; neither reaches the model.
+
+    Args:
+        lane: Where they wait.
+        ready: Monotonic seconds when the next run will have ended.
+    """
+    if not any(job.dead or job.deadline <= ready for job in lane.waiting):
         return
+    now = time.monotonic()
     kept: list[Job] = []
     for job in lane.waiting:
-        if not job.dead and job.deadline > now:
+        if not job.dead and job.deadline > ready:
             kept.append(job)
             continue
         lane.tally.waiting -= 1

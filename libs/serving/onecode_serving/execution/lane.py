@@ -88,6 +88,10 @@ class Lane:
         rows = len(self.waiting)
         return rows / self.limit * self.cost.of(self.limit)
 
+    def next_run_s(self) -> float:
+        """Return the seconds that the next run will take."""
+        return self.cost.of(min(len(self.waiting), self.limit))
+
     def order(self) -> None:
         """Put those with a priority first; the others keep their order."""
         if self.mixed:

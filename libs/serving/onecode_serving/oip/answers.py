@@ -49,12 +49,13 @@ def model_metadata(service: OipService, body: bytes, call: Call) -> bytes:
     message = parsed(pb.ModelMetadataRequest, body)
     _check(call, READ, message.name)
     version, held = service.plane.metadata(message.name, message.version)
+    contract = service.contract(version)
     return pb.ModelMetadataResponse(
         name=version.model,
         versions=held,
         platform=PLATFORM,
-        inputs=[_described(spec) for spec in version.contract.inputs],
-        outputs=[_described(spec) for spec in version.contract.outputs],
+        inputs=[_described(spec) for spec in contract.inputs],
+        outputs=[_described(spec) for spec in contract.outputs],
         properties={"onecode_model_digest": version.digest, "onecode_release": str(version.release)},
     ).SerializeToString()
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from onecode_serving.domain.contract import TensorSpec
+from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.datatypes import BYTES
 from onecode_serving.version import MODEL_FILE, ServedVersion
 
@@ -11,16 +11,20 @@ PLATFORM = "onnx_onnxv1"
 BACKEND = "onnxruntime"
 
 
-def config_document(version: ServedVersion, held: Sequence[str], max_rows: int) -> dict[str, Any]:
+def config_document(
+    version: ServedVersion, contract: Contract, held: Sequence[str], max_rows: int, *, stateful: bool
+) -> dict[str, Any]:
     """Return the fields of ``ModelConfig`` that are true of an ONNX model.
 
     Args:
         version: That answers.
+        contract: What callers send and get.
         held: Numbers of all versions of the model that can be asked for.
         max_rows: Of one request to a model whose first axes count rows.
+        stateful: The server keeps rows of each sequence for the model.
     """
-    contract = version.contract
-    batched = all(spec.batched for spec in (*contract.inputs, *contract.outputs))
+    # Rows of a window belong together: such a request is whole.
+    batched = not stateful and all(spec.batched for spec in (*contract.inputs, *contract.outputs))
     document: dict[str, Any] = {
         "name": version.model,
         "platform": PLATFORM,
@@ -38,7 +42,9 @@ def config_document(version: ServedVersion, held: Sequence[str], max_rows: int) 
         },
         "model_transaction_policy": {"decoupled": False},
     }
-    if batched and version.limit > 1:
+    if stateful:
+        document["sequence_batching"] = {}
+    elif batched and version.limit > 1:
         document["dynamic_batching"] = {"preferred_batch_size": [version.limit], "max_queue_delay_microseconds": 0}
     return document
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from onecode_common.errors import OnecodeError
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.execution.job import Plan
 from onecode_serving.oip.convert import request_of
@@ -37,8 +38,7 @@ class StreamPlans:
 
         A head is planned when it comes for the second time.
 
-        Raises:
-            OnecodeError: The request is bad.
+        A request that cannot be planned because it is bad is looked at as a whole too, where that is counted.
         """
         parts = split_request(body)
         if parts is None or len(parts.head) > _LONGEST:
@@ -50,7 +50,10 @@ class StreamPlans:
                     self._seen.clear()
                 self._seen.add(parts.head)
                 return None
-            plan = self._plane.plan(request_of(body, unit, float("inf")))
+            try:
+                plan = self._plane.plan(request_of(body, unit, float("inf")))
+            except OnecodeError:
+                return None
             if plan is None:
                 return None
             if len(self._plans) >= _KEPT:

@@ -1,6 +1,7 @@
 """Answer what the protocol asks beside predictions, with plain values: both faces translate, neither decides."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version as installed_version
 from typing import Any
 
@@ -8,6 +9,7 @@ from onecode_common.clock import Clock, SystemClock
 from onecode_common.errors import OnecodeError
 from onecode_serving.access.grant import Grant
 from onecode_serving.data_plane import DataPlane
+from onecode_serving.domain.contract import Contract
 from onecode_serving.domain.log_settings import Value
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest
 from onecode_serving.domain.trace_settings import Change
@@ -19,12 +21,14 @@ from onecode_serving.oip.shared_memory import SharedMemory
 from onecode_serving.oip.statistics import statistics_document
 from onecode_serving.oip.submission import Submission, Ticket
 from onecode_serving.oip.traces import Traces
+from onecode_serving.version import ServedVersion
 
 SERVER_NAME = "onecode"
 
 _EXTENSIONS = (
     "classification", "model_repository", "model_repository(unload_dependents)", "schedule_policy",
-    "model_configuration", "binary_tensor_data", "parameters", "statistics", "logging",
+    "model_configuration", "binary_tensor_data", "parameters", "statistics", "logging", "sequence",
+    "sequence(string_id)",
 )  # fmt: skip
 
 
@@ -68,6 +72,8 @@ class OipService:
         Raises:
             OnecodeError: The request is refused at once; ``answer`` is not called then.
         """
+        if grant is not None and request.parameters:
+            request = _owned(request, grant.principal)
         plain = grant is None or grant.free
         if plain and not self.traces.active and not _uses_memory(request):
             return self.plane.submit(request, answer)
@@ -89,7 +95,13 @@ class OipService:
             OnecodeError: As :meth:`DataPlane.metadata`.
         """
         found, held = self.plane.metadata(model, version)
-        return config_document(found, held, self.options.max_rows)
+        lane = self.plane.state.lanes[found.digest]
+        return config_document(found, lane.contract, held, self.options.max_rows, stateful=lane.windows is not None)
+
+    def contract(self, version: ServedVersion) -> Contract:
+        """Return what callers send to a version and get from it; with a window that is not what the model takes."""
+        lane = self.plane.state.lanes.get(version.digest)
+        return version.contract if lane is None else lane.contract
 
     def statistics(self, model: str, version: str, grant: Grant | None = None) -> dict[str, Any]:
         """Return the statistics of the versions that the caller may know of, as :func:`statistics_document` does.
@@ -123,6 +135,14 @@ class OipService:
         self.memory.close()
         self.traces.flush()
         self._logs.close()
+
+
+def _owned(request: InferenceRequest, principal: str) -> InferenceRequest:
+    """Return the request with its sequence made the caller's own: nobody goes on with another's."""
+    sequence = request.parameters.get("sequence_id")
+    if type(sequence) not in (int, str) or not sequence:
+        return request
+    return replace(request, parameters={**request.parameters, "sequence_id": f"{sequence} of {principal}"})
 
 
 def _uses_memory(request: InferenceRequest) -> bool:

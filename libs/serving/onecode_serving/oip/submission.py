@@ -121,8 +121,10 @@ class Submission:
         """Refuse, before the model runs, outputs that cannot fit; where only the run tells, it is asked after it."""
         if all(item.region is None for item in request.wanted):
             return
-        contract = self._plane.metadata(request.model, request.version)[0].contract
-        rows = _rows(request, contract)
+        version = self._plane.metadata(request.model, request.version)[0]
+        contract = version.contract
+        # Rows of a window make one row for the model.
+        rows = 1 if self._plane.state.lanes[version.digest].windows is not None else _rows(request, contract)
         chosen = wanted_of(request.wanted, contract)
         for (spec, _), wanted in zip(chosen, request.wanted, strict=True):
             shape = (rows, *spec.shape[1:]) if spec.batched else spec.shape

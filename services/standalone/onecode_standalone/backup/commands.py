@@ -1,6 +1,7 @@
 """Add `backup` and `restore` to `onecode`."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +12,10 @@ from typer.core import TyperGroup
 from onecode_client.cli.bars import bytes_bar
 from onecode_client.cli.output import Format, Output, say
 from onecode_client.cli.problems import reported
+from onecode_common.errors import InvalidError
 
 _PANEL = "This machine"
+_PIPE = "-"
 _FileArgument = Annotated[Path, typer.Argument(help="The backup file.")]
 _HomeOption = Annotated[
     Path | None, typer.Option("--home", help="Folder of the platform; default ONECODE_HOME, or ~/.onecode.")
@@ -52,20 +55,28 @@ def create(
     home: _HomeOption = None,
     output: _OutputOption = Format.TABLE,
 ) -> None:
-    """Take a backup of records, objects and keys, while the platform runs or not; `create` may be left out."""
+    """Take a backup of records, objects and keys, while it runs or not; `create` may be left out, `-` is a pipe."""
     from onecode_common.clock import SystemClock  # noqa: PLC0415
     from onecode_standalone.backup.passphrase import read_passphrase  # noqa: PLC0415
     from onecode_standalone.backup.places import places  # noqa: PLC0415
-    from onecode_standalone.backup.taking import take  # noqa: PLC0415
+    from onecode_standalone.backup.taking import stream, take  # noqa: PLC0415
 
+    if str(file) == _PIPE and sys.stdout.isatty():
+        hint = "send it into a file: onecode backup - --passphrase-file F > FILE"
+        raise InvalidError("standard output is a terminal", code="backup.terminal", hint=hint)
     passphrase = read_passphrase(passphrase_file)
-    where = places(_root(home), os.environ)
+    where, now = places(_root(home), os.environ), SystemClock().now()
     with bytes_bar("backup") as bar:
-        manifest = take(
-            where, file.absolute(), passphrase, SystemClock().now(), lambda _stage, done, length: bar(done, length)
-        )
+        if str(file) == _PIPE:
+            manifest = stream(where, sys.stdout.buffer, passphrase, now, lambda _stage, done, length: bar(done, length))
+        else:
+            target = file.absolute()
+            manifest = take(where, target, passphrase, now, lambda _stage, done, length: bar(done, length))
     for digest in manifest.left_out:
         say(f"left out: object {digest} is damaged in its store; no record names it")
+    if str(file) == _PIPE:
+        say("; ".join(f"{name.replace('_', ' ')} {value}" for name, value in _summary(manifest).items()))
+        return
     Output(output).document({"file": str(file), "bytes": file.stat().st_size, **_summary(manifest)}, "Backup")
 
 

@@ -3,11 +3,12 @@
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import LiteralString
+from typing import BinaryIO, LiteralString
 
 from onecode_common.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
 from onecode_common.files import flush_directory, storage_error
@@ -60,9 +61,8 @@ def take(where: Places, target: Path, passphrase: bytes, now: datetime, told: To
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
         try:
-            with os.fdopen(handle, "wb") as file, tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-                taking = _Taking(where, SealedWriter(file, passphrase), Path(scratch), told)
-                manifest = taking.run(now)
+            with os.fdopen(handle, "wb") as file:
+                manifest = _write(where, file, target.parent, passphrase, now, told)
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).rename(target)
@@ -73,6 +73,23 @@ def take(where: Places, target: Path, passphrase: bytes, now: datetime, told: To
     except OSError as error:
         raise storage_error(error, target) from error
     return manifest
+
+
+def stream(where: Places, out: BinaryIO, passphrase: bytes, now: datetime, told: Told) -> Manifest:
+    """Write a backup into a pipe; one that was cut lacks its end, which every reader sees. Raises as :meth:`take`."""
+    _require_home(where)
+    try:
+        # Copies of databases need room beside the originals; a temporary folder of the system may have none.
+        manifest = _write(where, out, where.home.parent, passphrase, now, told)
+        out.flush()
+    except OSError as error:
+        raise storage_error(error, where.home.parent) from error
+    return manifest
+
+
+def _write(where: Places, file: BinaryIO, beside: Path, passphrase: bytes, now: datetime, told: Told) -> Manifest:
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".backup-") as scratch:
+        return _Taking(where, SealedWriter(file, passphrase), Path(scratch), told).run(now)
 
 
 def _require_home(where: Places) -> None:
@@ -92,7 +109,7 @@ class _Taking:
         self._where = where
         self._scratch = scratch
         self._told = told
-        self._stage, self._done, self._all = "records", 0, 0
+        self._stage, self._done, self._all = "records", 0, _expected(where)
         self._blobs = BlobWriter(sealed, self._count)
         self._found = _Found()
         self._copied: set[Path] = set()
@@ -147,7 +164,6 @@ class _Taking:
         objects = open_objects(self._where.objects[store])
         named = self._found.named.get(STORES[store], set())
         present = {digest for digest, _ in objects.list()} | named
-        self._all = sum(_size(objects, digest, named) for digest in present)
         kept = [digest for digest in sorted(present) if self._object(objects, digest, named)]
         self._found.objects[store] = tuple(kept)
 
@@ -193,20 +209,26 @@ class _Taking:
         )
 
     def _begin(self, stage: str) -> None:
-        self._stage, self._done, self._all = stage, 0, 0
+        self._stage = stage
 
     def _count(self, done: int) -> None:
         self._done += done
         self._told(self._stage, self._done, max(self._all, self._done))
 
 
-def _size(objects: Objects, digest: str, named: set[str]) -> int:
-    try:
-        return objects.size(digest)
-    except NotFoundError as error:
-        if digest not in named:
-            return 0
-        raise _gone(digest) from error
+def _expected(where: Places) -> int:
+    """Return about how many bytes there are, for the bar; what lies on servers is not asked for and comes on top."""
+    total = 0
+    for path in walk(where.home):
+        with suppress(OSError):
+            total += 0 if path.is_symlink() or path.is_dir() else path.stat().st_size
+    for url in where.objects.values():
+        if url.startswith("file://"):
+            objects = open_objects(url)
+            for digest, _ in objects.list():
+                with suppress(NotFoundError):
+                    total += objects.size(digest)
+    return total
 
 
 def _gone(digest: str) -> ConflictError:

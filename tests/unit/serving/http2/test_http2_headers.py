@@ -176,7 +176,7 @@ def test_a_stock_client_is_judged_once_for_each_method() -> None:
     wire = Wire()
     for number in range(200):
         path = "/echo" if number % 2 else "/unary"
-        wire.put(call(2 * number + 1, block=encoder.encode([*stock, (":path", path)])))
+        wire.put(call(2 * number + 1, block=encoder.encode([(":path", path), *stock])))
         wire.engine.reset(2 * number + 1)
     # Once while its block fills the table, once while it settles.
     assert wire.app.heads <= 4

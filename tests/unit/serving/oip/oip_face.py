@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import serving_models as make
-from oip_models import versions
+from oip_models import OPTIONS, versions
 from tritonclient.grpc import InferInput, InferRequestedOutput, InferResult, service_pb2
 
 from onecode_common.clock import SystemClock
@@ -123,6 +123,7 @@ class Face:
         self.turns = Turns()
         self.plane = DataPlane(Counters(3600), SystemClock())
         self.plane.attach(self.turns, Pool(), 1)
+        self.plane.set_options(OPTIONS)
         for version in versions():
             self.plane.install(version)
         routes = {one.model: full_route(one.model, one.digest, one.release) for one in versions()}

@@ -9,7 +9,13 @@ import serving_models as make
 from onnx import TensorProto, helper, numpy_helper
 
 from onecode_serving.domain.contract import Contract, TensorSpec
+from onecode_serving.domain.options import ModelOptions, WindowOptions
 from onecode_serving.version import ServedVersion, load_version
+
+
+WINDOW = 3
+OPTIONS = {"moving": ModelOptions(window=WindowOptions("x", WINDOW))}
+"""What an operator declares: the server keeps three rows of each sequence for ``moving``."""
 
 
 def _described(name: str, session: onnxruntime.InferenceSession, contract: Contract) -> ServedVersion:
@@ -53,6 +59,19 @@ def labelled() -> ServedVersion:
     return _described("labelled", make.session_of(make.plus(0.0)), contract)
 
 
+def moving() -> ServedVersion:
+    """Return the sum over a window of three rows of two numbers."""
+    axes = numpy_helper.from_array(np.array([1], np.int64), "axes")
+    content = make.serialized(
+        [helper.make_node("ReduceSum", ["x", "axes"], ["total"], keepdims=0)],
+        [make.value("x", TensorProto.FLOAT, ["N", WINDOW, 2])],
+        [make.value("total", TensorProto.FLOAT, ["N", 2])],
+        [axes],
+    )
+    contract = Contract((TensorSpec("x", "FP32", (-1, WINDOW, 2)),), (TensorSpec("total", "FP32", (-1, 2)),))
+    return _described("moving", make.session_of(content), contract)
+
+
 def whole() -> ServedVersion:
     """Return the identity of a tensor without a batch axis, and its transposed."""
     nodes = [
@@ -82,4 +101,11 @@ def versions() -> list[ServedVersion]:
         make.built("plus", 1, make.plus(1)),
         make.built("plus", 2, make.plus(2)),
     ]
-    return [*(load_version(one.manifest, one.onnx) for one in built), brain(), optional(), labelled(), whole()]
+    return [
+        *(load_version(one.manifest, one.onnx) for one in built),
+        brain(),
+        optional(),
+        labelled(),
+        moving(),
+        whole(),
+    ]

@@ -1,0 +1,164 @@
+"""The shape of a cluster on a node that runs containers: a workload for each service, beside real neighbours."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_neighbours import neighbours
+from real_node import REPOSITORY, RealNode, User
+from real_readings import readings
+
+NAMESPACE, RELEASE = "services", "oc"
+FULL = f"{RELEASE}-onecode"
+SERVICES = ("console", "inference", "ingestion", "registry", "rollout", "training")
+MODEL = "onecode-smoke"
+QUICK = ("--set", "probation_seconds=1")
+
+
+@pytest.fixture(scope="module")
+def values(node: RealNode, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Start the neighbours, make every Secret, and return the words for helm."""
+    node.load(*SERVICES, "edge")
+    node.namespace(NAMESPACE)
+    folder = tmp_path_factory.mktemp("neighbours")
+    for parent in (folder, *list(folder.parents)[:2]):
+        parent.chmod(0o755)
+    with neighbours(folder, node.machine, keys / "onecode-bus" / "authorization.conf") as beside:
+        for secret in (*sorted(keys.iterdir()), *beside.secrets):
+            node.secret(NAMESPACE, secret)
+        words = ["--set", "deployment=services,objectStore.tls=false"]
+        for name, value in beside.values.items():
+            words += ["--set-string", f"{name}={value}"]
+        # The node has the two processors of this machine.
+        for service in SERVICES:
+            words += ["--set-string", f"services.{service}.resources.requests.cpu=100m"]
+        yield words
+
+
+@pytest.fixture(scope="module")
+def platform(node: RealNode, keys: Path, values: list[str]) -> Iterator[User]:
+    """Install `services` and return somebody who uses it."""
+    node.helm("install", RELEASE, NAMESPACE, *values)
+    console, predict = (node.address(NAMESPACE, f"{FULL}-{service}") for service in ("console", "inference"))
+    yield User(node, console, predict, keys / "onecode-api" / "api-token")
+    node.run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+
+
+@pytest.mark.usefixtures("platform")
+def test_every_service_is_ready_by_its_own_probes(node: RealNode) -> None:
+    assert node.ready(NAMESPACE) == {**dict.fromkeys(SERVICES, 1), "inference": 2}
+
+
+@pytest.mark.usefixtures("platform")
+def test_helm_test_gets_a_prediction_through_the_service_of_services(node: RealNode) -> None:
+    said = node.run("helm", "test", RELEASE, "--namespace", NAMESPACE, "--logs", "--timeout=180s", limit_s=200).stdout
+    assert "answers [8.0, -1.0] to [3.0, 4.0]" in said
+
+
+def test_a_csv_becomes_a_version_across_the_services(platform: User, tmp_path: Path) -> None:
+    platform.onecode("data", "upload", readings(tmp_path), "--name", "pump", "--target", "state")
+    recipe = (REPOSITORY / "examples" / "recipes" / "anomaly-quick.yaml").read_text()
+    (tmp_path / "recipe.yaml").write_text(recipe.replace("target: anomaly", "target: state"))
+    words = ("-f", tmp_path / "recipe.yaml", "--data", "pump", "--model", "pump", "--wait")
+    assert platform.onecode("train", "start", *words)["state"] == "RUN_STATE_SUCCEEDED"
+    assert platform.onecode("model", "show", "pump", 1)["release"] == 1
+
+
+def test_a_rolling_update_of_inference_loses_no_request(node: RealNode, platform: User, values: list[str]) -> None:
+    before = {pod["metadata"]["uid"] for pod in node.pods(NAMESPACE, "inference")}
+    with platform.traffic(MODEL, 2) as end:
+        node.helm("upgrade", RELEASE, NAMESPACE, *values, "--set-string", "services.inference.podLabels.turn=two")
+        counts = end()
+    after = {pod["metadata"]["uid"] for pod in node.pods(NAMESPACE, "inference")}
+    assert len(after) == 2
+    assert not before & after
+    assert (counts["new"]["bad"], counts["kept"]["bad"]) == ([], [])
+    assert counts["new"]["good"] > 100
+    assert counts["kept"]["good"] > 100
+
+
+def test_each_service_is_killed_in_the_middle_of_a_release_and_the_story_completes(
+    node: RealNode, platform: User
+) -> None:
+    words = ("--model", "pump:1", "--segment", "cloud", "--rollout-id", "ro_killed", "--set", "probation_seconds=20")
+    platform.onecode("rollout", "start", *words)
+    for service in ("rollout", "registry", "inference", "console", "ingestion", "training"):
+        node.kill(node.pods(NAMESPACE, service)[0])
+    rollout = ended(node, platform, "ro_killed")
+    assert rollout["state"] == "succeeded"
+    node.wait(lambda: node.ready(NAMESPACE) == {**dict.fromkeys(SERVICES, 1), "inference": 2}, "everything to be back")
+    answer = platform.onecode("predict", "pump", "--file", rows_file(node), limit_s=60)
+    assert answer["digest"] == platform.onecode("model", "show", "pump", 1)["digest"]
+
+
+@pytest.mark.usefixtures("platform")
+def test_the_memory_limit_ends_who_wants_more(node: RealNode) -> None:
+    pod = node.pods(NAMESPACE, "inference")[0]
+    limit = pod["spec"]["containers"][0]["resources"]["limits"]["memory"]
+    assert limit == "768Mi"
+    code = "import os; open('/proc/self/oom_score_adj', 'w').write('1000'); b = bytearray(2 << 30); print(len(b))"
+    tried = node.inside(NAMESPACE, pod["metadata"]["name"], code, check=False)
+    assert tried.returncode == 137
+    assert tried.stdout == ""
+
+
+def test_an_agent_serves_what_the_policy_of_its_segment_says(
+    node: RealNode, platform: User, values: list[str], tmp_path: Path
+) -> None:
+    name = node.get("nodes")["items"][0]["metadata"]["name"]
+    made = platform.onecode("gateway", "create", name, "--segment", "line-1", "--accept")
+    tokens = tmp_path / "onecode-gateways"
+    tokens.mkdir()
+    (tokens / name).write_text(made["token"])
+    node.secret(NAMESPACE, tokens)
+    more = {
+        "edgeAgent.existingSecret": "onecode-gateways",
+        "edgeAgent.apiTokensSecret": "onecode-inference",
+        "edgeAgent.rootSha256": made["root_sha256"],
+        "edgeAgent.resources.requests.cpu": "100m",
+    }
+    words = [word for pair in more.items() for word in ("--set-string", "=".join(pair))]
+    node.helm("upgrade", RELEASE, NAMESPACE, *values, "--set", "edgeAgent.enabled=true", *words, limit_s=120)
+    start = ("--model", f"{MODEL}:1", "--segment", "line-1", "--rollout-id", "ro_line", *QUICK)
+    platform.onecode("rollout", "start", *start)
+    assert ended(node, platform, "ro_line")["state"] == "succeeded"
+    agent = User(node, "", node.address(NAMESPACE, f"{FULL}-edge-agent"), platform.token_file)
+    with agent.traffic(MODEL, 2) as end:
+        time.sleep(1)
+        counts = end()
+    assert counts["new"]["bad"] == []
+    assert counts["new"]["good"] > 10
+
+
+def test_uninstall_and_install_again_keep_every_record_of_every_service(
+    node: RealNode, platform: User, values: list[str]
+) -> None:
+    before = records(platform)
+    node.run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    node.helm("install", RELEASE, NAMESPACE, *values)
+    platform.console = f"http://{node.address(NAMESPACE, f'{FULL}-console')}:8080"
+    assert records(platform) == before
+
+
+def records(platform: User) -> list[Any]:
+    """Return what must outlive an installation."""
+    return [platform.onecode(*words) for words in (("model", "list"), ("data", "list"), ("rollout", "list"))]
+
+
+def ended(node: RealNode, platform: User, rollout: str) -> dict[str, Any]:
+    """Return a rollout once it has ended; while the console is away it is asked again."""
+
+    def look() -> dict[str, Any]:
+        found = platform.onecode("rollout", "show", rollout, check=False)
+        return found if found.get("state") in ("succeeded", "failed", "rolled_back", "aborted") else {}
+
+    return dict(node.wait(look, f"rollout {rollout} to end", 240))
+
+
+def rows_file(node: RealNode) -> Path:
+    """Write one row to predict."""
+    file = node.work / "row.csv"
+    file.write_text("a,b,c\n0.5,0.5,0.5\n")
+    return file
