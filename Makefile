@@ -16,7 +16,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two workers; a file stays on one of them, so that what a module starts is started once.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-# What `make images` builds; empty: all. Where it puts them as archives.
+# What `make images` builds; empty: all. Where `make chart-real` puts archives of what it needs at least: it runs
+# services without an image of their own from the one that holds every service.
 IMAGES ?=
 ARCHIVES ?= build/images
 # What a node needs that runs containers for tests, and what builds images without a registry.
@@ -72,7 +73,7 @@ chart-real: $(STAMP) ## Build the images and use them on a node that runs contai
 	@[ -n "$$ONECODE_TEST_KUBE" ] || { echo "ONECODE_TEST_KUBE is not set: no container was started"; exit 1; }
 	@which containerd runc nft ip iptables buildah debootstrap >/dev/null || { apt-get update -q && \
 		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(NODE_PACKAGES); }
-	ONECODE_BUILDER=buildah $(PYTHON) deploy/images/build.py --save $(ARCHIVES)
+	ONECODE_BUILDER=buildah $(PYTHON) deploy/images/build.py --save $(ARCHIVES) $(or $(IMAGES),onecode inference edge)
 	ONECODE_TEST_IMAGES=$(CURDIR)/$(ARCHIVES) $(BIN)/python -m pytest -p no:xdist tests/chart/real
 
 dev: ## Build, install and watch with skaffold: make dev PROFILE=services

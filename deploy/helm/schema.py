@@ -9,6 +9,7 @@ Run ``python deploy/helm/schema.py``; a test runs it into an empty folder and co
 
 import json
 import sys
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,15 +49,11 @@ class Key:
 
 
 def read(text: str) -> dict[str, Key]:
-    """Return the top keys of commented values. Raises ValueError for a key without a description."""
-    root = yaml.compose(text)
-    if not isinstance(root, yaml.MappingNode):
-        message = "values are a mapping"
-        raise ValueError(message)
-    return _keys(root, text.splitlines(), "")
+    """Return the top keys of commented values."""
+    return _keys(yaml.compose(text), text.splitlines(), "")
 
 
-def _keys(mapping: yaml.MappingNode, lines: list[str], path: str) -> dict[str, Key]:
+def _keys(mapping: Any, lines: list[str], path: str) -> dict[str, Key]:
     found = {}
     for name, node in mapping.value:
         comment, hints, part = _comment(lines, name.start_mark.line, name.start_mark.column)
@@ -71,7 +68,9 @@ def _comment(lines: list[str], line: int, column: int) -> tuple[str, Schema, tup
     """Return the description above a line, its hints, and the part that begins before it."""
     if lines[line][:column].strip():
         return "", {}, ("", "")  # within a flow mapping
-    words, hints, above = [], {}, line - 1
+    words: list[str] = []
+    hints: Schema = {}
+    above = line - 1
     while above >= 0 and lines[above].startswith(" " * column + "# "):
         text = lines[above].strip()[2:]
         if text.startswith("@schema "):
@@ -133,14 +132,20 @@ def _merged(base: Schema, own: Schema) -> Schema:
 
 def _given(*path: str) -> Schema:
     """Return a schema that demands a non-empty text at the path."""
-    made: Schema = {"minLength": 1}
-    for name in reversed(path):
-        made = {"properties": {name: made}, "required": [name]}
-    return made
+    return _holds({"minLength": 1}, path)
 
 
-def _is(value: Any, *path: str) -> Schema:
-    made: Schema = {"const": value}
+def _is(value: str, *path: str) -> Schema:
+    return _holds({"const": value}, path)
+
+
+def _on(*path: str) -> Schema:
+    """Return a schema that a switch at the path meets when it is on."""
+    return _holds({"const": True}, path)
+
+
+def _holds(schema: Schema, path: Sequence[str]) -> Schema:
+    made = schema
     for name in reversed(path):
         made = {"properties": {name: made}, "required": [name]}
     return made
@@ -170,14 +175,14 @@ def conditions() -> list[Schema]:
         _when(
             {"allOf": [services, _is("hpa", "autoscaling", "console", "kind")]}, _given("database", "existingSecret")
         ),
-        _when(_is(True, "rollout", "customResource", "enabled"), services),
+        _when(_on("rollout", "customResource", "enabled"), services),
         _when(ray, services),
         _when(_is("address", "training", "ray", "mode"), _given("training", "ray", "address")),
-        _when(_is(True, "edgeAgent", "enabled"), _given("edgeAgent", "existingSecret")),
+        _when(_on("edgeAgent", "enabled"), _given("edgeAgent", "existingSecret")),
         _when(_is("keda", "autoscaling", "inference", "kind"), _given("autoscaling", "inference", "prometheusUrl")),
-        _when(_is(True, "network", "route", "enabled"), gateways),
-        _when(_is(True, "network", "certificate", "enabled"), _given("network", "certificate", "issuer", "name")),
-        _when(_is(True, "externalSecrets", "enabled"), _given("externalSecrets", "store", "name")),
+        _when(_on("network", "route", "enabled"), gateways),
+        _when(_on("network", "certificate", "enabled"), _given("network", "certificate", "issuer", "name")),
+        _when(_on("externalSecrets", "enabled"), _given("externalSecrets", "store", "name")),
     ]
 
 

@@ -17,14 +17,17 @@ SINGLE = "onecode"
 """The image that holds every service."""
 
 _SERVE = """#!{python}
-# Becomes the image's program, so that it is process 1 and hears signals itself.
+# Becomes the image's program, so that it is process 1 and hears signals itself. The image with every service runs
+# the one that ONECODE_SERVICE names; nothing named, all of them.
 import os
 import sys
 
-arguments = sys.argv[1:] or {default!r}
-os.execv({python!r}, [{python!r}, *{start!r}, *arguments])
+service = os.environ.get("ONECODE_SERVICE", {service!r})
+start = ["-m", "onecode_" + service] if service else [{onecode!r}]
+arguments = sys.argv[1:] or ([] if service else {up!r})
+os.execv({python!r}, [{python!r}, *start, *arguments])
 """
-_UP = ["up", "--home", "/var/lib/onecode/home", "--listen", "0.0.0.0", "--gateways", "0"]
+_UP = ["up", "--home", "/var/lib/onecode/home", "--listen", "0.0.0.0", "--gateways", "0", "--echo-logs"]
 _NOT_RUN = (
     # Tests of packages, and what only compilers read.
     "**/tests",
@@ -129,14 +132,15 @@ def _write_sbom(environment: Path, target: Path) -> None:
 
 
 def _write_serve(service: str, environment: Path) -> None:
-    python = str(environment / "bin" / "python")
-    if service == SINGLE:
-        start, default = [str(environment / "bin" / "onecode")], _UP
-    else:
-        start, default = ["-m", f"onecode_{service}"], []
-    serve = environment / "bin" / "serve"
-    serve.write_text(_SERVE.format(python=python, default=default, start=start), encoding="utf-8")
-    serve.chmod(0o755)
+    programs = environment / "bin"
+    text = _SERVE.format(
+        python=str(programs / "python"),
+        onecode=str(programs / "onecode"),
+        service="" if service == SINGLE else service,
+        up=_UP,
+    )
+    (programs / "serve").write_text(text, encoding="utf-8")
+    (programs / "serve").chmod(0o755)
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ class Serving:
         self.set_id = ""
         self.draining = threading.Event()
         self.taken = threading.Event()
+        self.alone = False
 
     def load(self, models: ModelSet, interval_s: int) -> None:
         """Load and prove every version of the set.
@@ -93,7 +94,8 @@ class Serving:
         self._counters.set_interval(interval_s)
 
     def end_now(self) -> None:
-        """Drain without waiting for the last counters to be fetched."""
+        """Drain because the agent ends: nobody fetches the last counters or accepts on its sockets after us."""
+        self.alone = True
         self.taken.set()
         self.draining.set()
 
@@ -184,7 +186,7 @@ def main() -> int:
 def _drain(serving: Serving, faces: ModelServer) -> None:
     """Accept no more, finish what is in hand, and let the last counters be taken."""
     serving.phase = "draining"
-    faces.stop()
+    faces.stop(last=serving.alone)
     serving.phase = "drained"
     serving.taken.wait(_TAKE_S)
 

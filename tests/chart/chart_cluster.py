@@ -1,8 +1,8 @@
 """Start a real control plane for tests, and talk to it with helm and kubectl.
 
-``ONECODE_TEST_KUBE`` names a folder with the programs ``up`` and ``down``: ``up WORK_DIR --volumes N`` prints one line of JSON with
-``kubeconfig`` and ``assets`` (a folder with ``helm`` and ``kubectl``), ``down WORK_DIR`` ends what it started. Nodes are
-fake: the tag of an image decides whether its pod becomes ready (``broken``: never).
+``ONECODE_TEST_KUBE`` names a folder with the programs ``up`` and ``down``: ``up WORK_DIR --volumes N`` prints one line
+of JSON with ``kubeconfig`` and ``assets`` (a folder with ``helm`` and ``kubectl``), ``down WORK_DIR`` ends what it
+started. Nodes are fake: the tag of an image decides whether its pod becomes ready (``broken``: never).
 """
 
 import json
@@ -89,7 +89,9 @@ def start(work: Path) -> Cluster:
     if not tool:
         more = " (KUBEBUILDER_ASSETS alone has no controllers)" if os.environ.get("KUBEBUILDER_ASSETS") else ""
         pytest.skip(f"ONECODE_TEST_KUBE is not set{more}: nothing was installed on a real API server")
-    answer = subprocess.run([f"{tool}/up", str(work / "cluster"), "--volumes", "100"], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [f"{tool}/up", str(work / "cluster"), "--volumes", "100"], capture_output=True, text=True, check=True
+    )
     found = json.loads(answer.stdout.splitlines()[-1])
     environment = {
         **os.environ,

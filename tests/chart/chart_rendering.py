@@ -75,20 +75,20 @@ def pod_templates(found: Any) -> Iterator[tuple[str, Object]]:
     """Yield every pod (metadata and spec) found anywhere below, with the kind and name of the object it stands in."""
     for one in found:
         label = "/".join(identity(one))
-        for template in _templates(one, one["kind"] == "Pod"):
+        for template in _templates(one, is_pod=one["kind"] == "Pod"):
             yield label, template
 
 
-def _templates(node: Any, is_pod: bool) -> Iterator[Object]:
+def _templates(node: Any, *, is_pod: bool = False) -> Iterator[Object]:
     if isinstance(node, dict):
         if is_pod or "containers" in (node.get("spec") or {}):
             yield node
             return
         for value in node.values():
-            yield from _templates(value, False)
+            yield from _templates(value)
     elif isinstance(node, list):
         for value in node:
-            yield from _templates(value, False)
+            yield from _templates(value)
 
 
 def containers(template: Object) -> list[Object]:

@@ -24,7 +24,7 @@ _TEXT = (_HOW_TO / "kubernetes.md").read_text()
 def _gitops() -> dict[str, Object]:
     """Return the values of the GitOps examples by the kind of their object."""
     found = {}
-    for block in re.findall(r"```yaml\n(.*?)```", _TEXT, re.S):
+    for block in re.findall(r"```yaml\n(.*?)```", _TEXT, re.DOTALL):
         for one in yaml.safe_load_all(block):
             if one["kind"] == "Application":
                 found["Argo CD"] = one["spec"]["source"]["helm"]["valuesObject"]
@@ -71,17 +71,20 @@ def test_every_command_exists(page: Path) -> None:
 def test_the_table_of_rights_names_every_component() -> None:
     edge = {"edgeAgent": {"enabled": True, "existingSecret": "g"}}
     found = [*render(values_of("everything")), *render(edge)]
-    rows = set(re.findall(r"^\| ([\w-]+) ", (_HOW_TO / "kubernetes-security.md").read_text(), re.M)) - {"pod", "---"}
+    page = (_HOW_TO / "kubernetes-security.md").read_text()
+    rows = set(re.findall(r"^\| ([\w-]+) ", page, re.MULTILINE)) - {"pod", "---"}
     assert rows == {component(pod) for _, pod in pod_templates(found)}
 
 
 def test_the_table_of_sizes_is_what_the_chart_asks_for() -> None:
     asked = {
-        component(one["spec"]["template"]): one["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["memory"]
+        component(one["spec"]["template"]): one["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"][
+            "memory"
+        ]
         for values in ({}, values_of("services"), {"edgeAgent": {"enabled": True, "existingSecret": "g"}})
         for one in of_kind(render(values), "StatefulSet", "Deployment", "DaemonSet")
     }
-    rows = re.findall(r"^\| ([\w-]+) \|[^|\n]*\| ([0-9]+[MG]i) \|$", _TEXT, re.M)
+    rows = re.findall(r"^\| ([\w-]+) \|[^|\n]*\| ([0-9]+[MG]i) \|$", _TEXT, re.MULTILINE)
     assert dict(rows) == asked
 
 

@@ -1,4 +1,4 @@
-"""Every image follows the operator's registry, can be pinned, and stands in the list of an installation without network."""
+"""Every image follows the operator's registry, can be pinned, and stands in the list for an air gap."""
 
 from pathlib import Path
 

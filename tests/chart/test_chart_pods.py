@@ -174,7 +174,10 @@ def test_one_writer_never_gets_company(values: str) -> None:
         if claims:
             assert one["spec"]["replicas"] == 1
             assert one["spec"]["podManagementPolicy"] == "Parallel"
-            assert one["spec"]["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+            assert one["spec"]["persistentVolumeClaimRetentionPolicy"] == {
+                "whenDeleted": "Retain",
+                "whenScaled": "Retain",
+            }
         elif one["kind"] == "Deployment" and "strategy" in one["spec"]:
             single = component(one["spec"]["template"]) == "rollout"
             expected = {"type": "Recreate"} if single else {
@@ -253,4 +256,6 @@ def test_an_existing_claim_is_used_instead_of_a_new_one() -> None:
     found = render({"single": {"storage": {"existingClaim": "mine"}}})
     (one,) = of_kind(found, "StatefulSet")
     assert "volumeClaimTemplates" not in one["spec"]
-    assert {"name": "home", "persistentVolumeClaim": {"claimName": "mine"}} in one["spec"]["template"]["spec"]["volumes"]
+    assert {"name": "home", "persistentVolumeClaim": {"claimName": "mine"}} in one["spec"]["template"]["spec"][
+        "volumes"
+    ]

@@ -21,7 +21,13 @@ from chart_rendering import (
 from helm_python.chart import lint
 
 _OURS = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component")
-_LABELS = {*_OURS, "app.kubernetes.io/version", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by", "helm.sh/chart"}
+_LABELS = {
+    *_OURS,
+    "app.kubernetes.io/version",
+    "app.kubernetes.io/part-of",
+    "app.kubernetes.io/managed-by",
+    "helm.sh/chart",
+}
 _FOREIGN = (
     "cert-manager.io", "external-secrets.io", "gateway.networking.k8s.io", "keda.sh", "monitoring.coreos.com", "ray.io",
 )  # fmt: skip
@@ -47,10 +53,14 @@ def test_a_rendering_asks_nothing_but_values(values: str) -> None:
 
 
 def test_templates_call_nothing_that_looks_around_or_throws_dice() -> None:
-    words = re.compile(r"\b(lookup|rand\w+|uuidv4|now|date|genCA|gen\w*Cert\w*|genPrivateKey|Capabilities|getHostByName)\b")
+    words = re.compile(
+        r"\b(lookup|rand\w+|uuidv4|now|date|genCA|gen\w*Cert\w*|genPrivateKey|Capabilities|getHostByName)\b"
+    )
     for path in CHART.rglob("templates/**/*"):
         if path.is_file():
-            actions = re.findall(r"{{-?(.*?)-?}}", re.sub(r"{{-? */\*.*?\*/ *-?}}", "", path.read_text(), flags=re.DOTALL), re.DOTALL)
+            actions = re.findall(
+                r"{{-?(.*?)-?}}", re.sub(r"{{-? */\*.*?\*/ *-?}}", "", path.read_text(), flags=re.DOTALL), re.DOTALL
+            )
             assert not [action for action in actions if words.search(action)], path
 
 
@@ -126,7 +136,10 @@ def test_an_installation_with_default_values_needs_no_foreign_api() -> None:
 
 @every_set
 def test_the_number_of_replicas_is_left_to_a_scaler(values: str) -> None:
-    scaled = {one["spec"]["scaleTargetRef"]["name"] for one in of_kind(objects(values), "HorizontalPodAutoscaler", "ScaledObject")}
+    scaled = {
+        one["spec"]["scaleTargetRef"]["name"]
+        for one in of_kind(objects(values), "HorizontalPodAutoscaler", "ScaledObject")
+    }
     for one in of_kind(objects(values), "Deployment"):
         assert ("replicas" in one["spec"]) is (one["metadata"]["name"] not in scaled)
 

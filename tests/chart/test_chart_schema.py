@@ -1,4 +1,4 @@
-"""A value that is misspelt, of the wrong type, or lacks its companion is refused by its name, and the reference is fresh."""
+"""A value that is misspelt, of the wrong type, or alone is refused by its name, and the reference is fresh."""
 
 import copy
 import importlib.util

@@ -168,7 +168,11 @@ def test_every_arrow_is_open_at_both_ends(values: str) -> None:
 def test_every_pod_is_under_deny_and_under_a_policy_of_its_own(values: str) -> None:
     policies = of_kind(objects(values), "NetworkPolicy")
     for label, pod in pod_templates(objects(values)):
-        mine = [one["spec"] for one in policies if selects(one["spec"]["podSelector"]["matchLabels"], pod["metadata"]["labels"])]
+        mine = [
+            one["spec"]
+            for one in policies
+            if selects(one["spec"]["podSelector"]["matchLabels"], pod["metadata"]["labels"])
+        ]
         assert len(mine) == 2, label
         assert {"ingress", "egress"} & set(mine[0] if len(mine[0]) == 2 else mine[1]) == set(), label
         for spec in mine:
@@ -216,7 +220,11 @@ def test_neighbours_are_reached_at_the_ports_of_their_addresses() -> None:
 def test_the_ops_port_is_open_to_prometheus_only_where_it_is_wanted(values: str) -> None:
     wanted = values_of(values).get("monitoring", {}).get("podMonitor", {}).get("enabled", False)
     for policy in of_kind(objects(values), "NetworkPolicy"):
-        rules = [rule for rule in policy["spec"].get("ingress") or () if {"protocol": "TCP", "port": 7402} in rule.get("ports", ())]
+        rules = [
+            rule
+            for rule in policy["spec"].get("ingress") or ()
+            if {"protocol": "TCP", "port": 7402} in rule.get("ports", ())
+        ]
         name = policy["metadata"]["labels"]["app.kubernetes.io/component"]
         assert len(rules) == int(wanted and name not in ("network", "smoke-test", "ray"))
         assert all(rule["from"] for rule in rules)

@@ -80,11 +80,20 @@ def test_what_others_wrote_is_pinned_or_from_its_own_repository() -> None:
 
 
 def test_neighbours_come_first() -> None:
-    assert [one["name"] for name, one in _RELEASES if name == "main"] == ["nats", "seaweedfs", "onecode-crds", "onecode"]
+    assert [one["name"] for name, one in _RELEASES if name == "main"] == [
+        "nats",
+        "seaweedfs",
+        "onecode-crds",
+        "onecode",
+    ]
 
 
 def test_forwarded_ports_are_those_of_services() -> None:
-    services = {one["metadata"]["name"]: one for one in render(_values(_ours("main")), release="onecode") if one["kind"] == "Service"}
+    services = {
+        one["metadata"]["name"]: one
+        for one in render(_values(_ours("main")), release="onecode")
+        if one["kind"] == "Service"
+    }
     for one in _FILE["portForward"]:
         assert one["port"] in {port["port"] for port in services[one["resourceName"]]["spec"]["ports"]}
 

@@ -6,37 +6,89 @@ from typing import Any
 import pytest
 from chart_rendering import Object, identity, of_kind, render, values_of
 
-_HOSTS = {"console": "console.test", "predict": "predict.test", "predictGrpc": "grpc.test", "edge": "", "distribution": ""}
+_HOSTS = {
+    "console": "console.test",
+    "predict": "predict.test",
+    "predictGrpc": "grpc.test",
+    "edge": "",
+    "distribution": "",
+}
 _DATABASE = {"database": {"existingSecret": "postgresql"}}
 
 _ADDED: list[tuple[str, Object, set[tuple[str, str]]]] = [
-    ("route", {"network": {"route": {"enabled": True, "gateways": [{"name": "g"}], "hosts": _HOSTS}}},
-     {("HTTPRoute", "oc-onecode-console"), ("HTTPRoute", "oc-onecode-predict"), ("GRPCRoute", "oc-onecode-predict-grpc")}),
-    ("ingress", {"network": {"ingress": {"enabled": True, "hosts": _HOSTS}}},
-     {("Ingress", "oc-onecode-http"), ("Ingress", "oc-onecode-grpc")}),
-    ("certificate", {"network": {"certificate": {"enabled": True, "issuer": {"name": "i"}}}}, {("Certificate", "oc-onecode")}),
+    (
+        "route",
+        {"network": {"route": {"enabled": True, "gateways": [{"name": "g"}], "hosts": _HOSTS}}},
+        {
+            ("HTTPRoute", "oc-onecode-console"),
+            ("HTTPRoute", "oc-onecode-predict"),
+            ("GRPCRoute", "oc-onecode-predict-grpc"),
+        },
+    ),
+    (
+        "ingress",
+        {"network": {"ingress": {"enabled": True, "hosts": _HOSTS}}},
+        {("Ingress", "oc-onecode-http"), ("Ingress", "oc-onecode-grpc")},
+    ),
+    (
+        "certificate",
+        {"network": {"certificate": {"enabled": True, "issuer": {"name": "i"}}}},
+        {("Certificate", "oc-onecode")},
+    ),
     ("rules", {"monitoring": {"rules": {"enabled": True}}}, {("PrometheusRule", "oc-onecode")}),
-    ("dashboards", {"monitoring": {"dashboards": {"enabled": True}}},
-     {("ConfigMap", "oc-onecode-dashboard-platform"), ("ConfigMap", "oc-onecode-dashboard-predictions")}),
+    (
+        "dashboards",
+        {"monitoring": {"dashboards": {"enabled": True}}},
+        {("ConfigMap", "oc-onecode-dashboard-platform"), ("ConfigMap", "oc-onecode-dashboard-predictions")},
+    ),
     ("hpa", {"autoscaling": {"inference": {"kind": "hpa"}}}, {("HorizontalPodAutoscaler", "oc-onecode-inference")}),
-    ("keda", {"autoscaling": {"inference": {"kind": "keda", "prometheusUrl": "http://p:9090"}}},
-     {("ScaledObject", "oc-onecode-inference")}),
-    ("custom-resource", {"rollout": {"customResource": {"enabled": True}}},
-     {("Role", "oc-onecode-rollout"), ("RoleBinding", "oc-onecode-rollout")}),
-    ("external-secrets", {"externalSecrets": {"enabled": True, "store": {"name": "v"}}},
-     {("ExternalSecret", name) for name in (
-         "onecode-public", "onecode-api", "onecode-console", "onecode-inference", "onecode-ingestion", "onecode-registry",
-         "onecode-rollout", "onecode-training", "s3")}),
-    ("ray", {"training": {"ray": {"mode": "cluster"}}},
-     {("RayCluster", "oc-onecode-ray"), ("ServiceAccount", "oc-onecode-ray"), ("NetworkPolicy", "oc-onecode-ray")}),
-    ("edge", {"edgeAgent": {"enabled": True, "existingSecret": "gateways"}},
-     {(kind, "oc-onecode-edge-agent") for kind in ("DaemonSet", "Service", "ServiceAccount", "NetworkPolicy")}),
-    ("extra", {"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-x"}}]},
-     {("ConfigMap", "oc-x")}),
+    (
+        "keda",
+        {"autoscaling": {"inference": {"kind": "keda", "prometheusUrl": "http://p:9090"}}},
+        {("ScaledObject", "oc-onecode-inference")},
+    ),
+    (
+        "custom-resource",
+        {"rollout": {"customResource": {"enabled": True}}},
+        {("Role", "oc-onecode-rollout"), ("RoleBinding", "oc-onecode-rollout")},
+    ),
+    (
+        "external-secrets",
+        {"externalSecrets": {"enabled": True, "store": {"name": "v"}}},
+        {
+            ("ExternalSecret", name)
+            for name in (
+                "onecode-public",
+                "onecode-api",
+                "onecode-console",
+                "onecode-inference",
+                "onecode-ingestion",
+                "onecode-registry",
+                "onecode-rollout",
+                "onecode-training",
+                "s3",
+            )
+        },
+    ),
+    (
+        "ray",
+        {"training": {"ray": {"mode": "cluster"}}},
+        {("RayCluster", "oc-onecode-ray"), ("ServiceAccount", "oc-onecode-ray"), ("NetworkPolicy", "oc-onecode-ray")},
+    ),
+    (
+        "edge",
+        {"edgeAgent": {"enabled": True, "existingSecret": "gateways"}},
+        {(kind, "oc-onecode-edge-agent") for kind in ("DaemonSet", "Service", "ServiceAccount", "NetworkPolicy")},
+    ),
+    (
+        "extra",
+        {"extraObjects": [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-x"}}]},
+        {("ConfigMap", "oc-x")},
+    ),
     ("pod-monitor", {"monitoring": {"podMonitor": {"enabled": True}}}, {("PodMonitor", "oc-onecode")}),
     ("address", {"training": {"ray": {"mode": "address", "address": "ray://ray:10001"}}}, set()),
     ("mlflow", {"mlflow": {"url": "http://mlflow:5000"}}, set()),
-]  # fmt: skip
+]
 
 
 def _by_identity(values: Mapping[str, Any]) -> dict[tuple[str, str], Object]:
@@ -99,9 +151,14 @@ def test_a_folder_of_the_node_is_used_only_where_it_is_asked_for() -> None:
 
 def test_routes_and_ingress_lead_to_the_faces_and_open_no_inner_path() -> None:
     found = render(values_of("everything"))
-    paths = {one["metadata"]["name"]: one["spec"]["rules"][0]["matches"][0]["path"]["value"] for one in of_kind(found, "HTTPRoute")}
+    paths = {
+        one["metadata"]["name"]: one["spec"]["rules"][0]["matches"][0]["path"]["value"]
+        for one in of_kind(found, "HTTPRoute")
+    }
     assert paths == {"oc-console": "/", "oc-predict": "/v2", "oc-edge": "/edge", "oc-distribution": "/distribution"}
-    services = {one["metadata"]["name"]: {port["port"] for port in one["spec"]["ports"]} for one in of_kind(found, "Service")}
+    services = {
+        one["metadata"]["name"]: {port["port"] for port in one["spec"]["ports"]} for one in of_kind(found, "Service")
+    }
     for route in of_kind(found, "HTTPRoute", "GRPCRoute"):
         (backend,) = route["spec"]["rules"][0]["backendRefs"]
         assert backend["port"] in services[backend["name"]]

@@ -43,7 +43,9 @@ BLOCKS = [
     encode_block([(":path", "/broken")]),
     b"\xff\xff",
 ]
-LIMITS = Http2Limits(streams=6, resets=20, controls=30, acks=10, stream_queue=4_000, connection_queue=9_000)
+LIMITS = Http2Limits(
+    streams=6, resets=20, controls=30, acks=10, stream_queue=300, connection_queue=1_500, high_water=200, low_water=50
+)
 SMALL = 20
 OUTPUT_PER_BYTE = 60
 """The shortest request is 12 bytes with a remembered block; its answer, the largest, has 600."""
@@ -178,9 +180,9 @@ class Script:
         if bits & 8:
             cut = self.byte() % (len(block) + 1)
             return frame(HEADERS, end, stream, block[:cut]) + frame(CONTINUATION, END_HEADERS, stream, block[cut:])
-        if bits & 6 == 2:  # noqa: PLR2004
+        if bits & 6 == 2:
             return frame(HEADERS, end | END_HEADERS | PADDED, stream, b"\x03" + block + bytes(3))
-        if bits & 6 == 4:  # noqa: PLR2004
+        if bits & 6 == 4:
             return frame(HEADERS, end | END_HEADERS | PRIORITISED, stream, bytes(5) + block)
         return frame(HEADERS, end | END_HEADERS, stream, block)
 
@@ -190,7 +192,7 @@ class Script:
         self.opened.append(stream)
         self.sending.append(stream)
         chosen = self.byte()
-        blocks = BLOCKS if chosen > 240 else GOOD_BLOCKS  # noqa: PLR2004
+        blocks = BLOCKS if chosen > 240 else GOOD_BLOCKS
         return self.headers(stream, blocks[chosen % len(blocks)], bits)
 
     def body(self, bits: int) -> bytes:
@@ -240,7 +242,7 @@ class Script:
 
     def wild(self, bits: int) -> bytes:
         """Send any frame, now and then."""
-        if bits < 12:  # noqa: PLR2004
+        if bits < 12:
             return self.call(bits)
         kind, stream = self.byte() % 11, self.byte() % 24
         self.headed.add(stream)
@@ -265,13 +267,10 @@ def fuzz_http2(data: bytes) -> None:
     """
     mode = data[0] if data else 0
     step = (1, 7, 23, 60, 1_000, 100_000)[mode % 6]
-    app, budget = SuspiciousApp(), Budget(20_000)
+    app, budget = SuspiciousApp(), Budget(2_000)
     engine = app.engine = Http2Engine(app, LIMITS, 0.0, budget)
     script = Script(data[1:])
-    if mode & 0x80:
-        wire = script.write()
-    else:
-        wire = data[1:]
+    wire = script.write() if mode & 0x80 else data[1:]
     stream = wire if mode & 0x40 else PREFACE + frame(SETTINGS, 0, 0) + wire
     now, written = 0.0, 0
     for at in range(0, len(stream), step):
@@ -282,7 +281,7 @@ def fuzz_http2(data: bytes) -> None:
             engine.tick(now)
         assert written <= 1_000 + OUTPUT_PER_BYTE * (at + step), f"{written} bytes written for {at + step}"
     finish(engine, app, budget, now)
-    if mode & 0xC0 == 0x80:  # noqa: PLR2004 - a script after a greeting
+    if mode & 0xC0 == 0x80:
         for number, body in app.bodies.items():
             assert number in script.headed, f"stream {number} was told and never sent"
             assert script.payloads.get(number, b"").startswith(body), f"stream {number} got a body nobody sent"

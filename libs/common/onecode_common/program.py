@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from onecode_common.errors import OnecodeError
 from onecode_common.ops import OpsServer
@@ -35,6 +35,15 @@ class Part(Protocol):
         ...
 
 
+@runtime_checkable
+class Lively(Protocol):
+    """A part that can stand still without ending, such as one with a loop of its own."""
+
+    def alive(self) -> str | None:
+        """Return why the process should be restarted, or None; never asks what the part depends on."""
+        ...
+
+
 def run_parts(ops_address: str, parts: Sequence[Part]) -> None:
     """Run until SIGTERM or SIGINT; the ops port answers from the first moment to the last."""
     stopping = threading.Event()
@@ -49,7 +58,10 @@ def run_parts(ops_address: str, parts: Sequence[Part]) -> None:
             return "starting"
         return next((f"{part.name}: {why}" for part in parts if (why := part.ready()) is not None), None)
 
-    ops = OpsServer(ops_address, reason)
+    def alive() -> bool:
+        return stopping.is_set() or all(part.alive() is None for part in started if isinstance(part, Lively))
+
+    ops = OpsServer(ops_address, reason, alive)
     ops.start()
     try:
         for part in parts:

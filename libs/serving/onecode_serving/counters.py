@@ -130,6 +130,22 @@ class Counters:
                 latency[place] += 1
             self._totals.setdefault(key.digest, Totals()).requests += count
 
+    def add(self, grown: edge_pb2.Counter) -> None:
+        """Count what another process of this server has answered since it was asked last."""
+        key = _key(grown)
+        with self._lock:
+            row = self._row(key.about, key.start)
+            row.requests += grown.requests
+            row.errors += grown.errors
+            row.non_finite += grown.non_finite
+            row.unassigned += grown.unassigned
+            for place, count in enumerate(grown.latency.counts):
+                row.latency[place] += count
+            totals = self._totals.setdefault(grown.digest, Totals())
+            totals.requests += grown.requests
+            totals.errors += grown.errors
+            totals.non_finite += grown.non_finite
+
     def take(self, now: float) -> list[edge_pb2.Counter]:
         """Return the totals of all intervals, closed or open, that grew since they were settled.
 

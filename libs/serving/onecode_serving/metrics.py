@@ -35,6 +35,7 @@ _TRITON: Sequence[tuple[str, str, Callable[[VersionStatistics], float]]] = (
 _HISTOGRAMS: Sequence[tuple[str, str, Callable[[VersionStatistics], Histogram]]] = (
     ("onecode_inference_request_seconds", "From arrival to answer.", lambda one: one.total),
     ("onecode_inference_queue_seconds", "From arrival to the run of the model.", lambda one: one.queued),
+    ("onecode_inference_compute_seconds", "In the model, of each run.", lambda one: one.computed),
 )
 
 

@@ -157,14 +157,18 @@ class ModelServer:
         """
         self.server.start()
 
-    def stop(self) -> None:
-        """Take no new requests and finish those in hand."""
-        self.server.stop()
+    def stop(self, *, last: bool = False) -> None:
+        """Take no new requests and finish those in hand; see :meth:`OipServer.stop`."""
+        self.server.stop(last=last)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.service.close()
 
     def ready(self) -> str | None:
         """Return why it does not listen, or None; whether models answer is another part's question."""
+        return self.server.alive()
+
+    def alive(self) -> str | None:
+        """Return why this process should be restarted, or None."""
         return self.server.alive()
 
     def _began(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,8 +29,15 @@ TAG, REGISTRY = "dev", "localhost"
 LIMIT_S = 120.0
 
 
+@dataclass
 class RealNode(Cluster):
-    """A control plane with one node that runs containers."""
+    """A control plane with one node that runs containers.
+
+    Attributes:
+        loaded: Images that the node has.
+    """
+
+    loaded: set[str] = field(default_factory=set)
 
     @property
     def machine(self) -> str:
@@ -37,12 +45,28 @@ class RealNode(Cluster):
         server = self.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}").stdout
         return str(urlsplit(server).hostname)
 
-    def load(self, *images: str) -> None:
-        """Give images to the node, which has no registry."""
+    def load(self, *images: str) -> list[str]:
+        """Give images to the node, which has no registry; return the words that make helm use them.
+
+        A service whose own image was not built runs from the one that holds every service.
+        """
         folder = Path(os.environ["ONECODE_TEST_IMAGES"])
+        there = {image for image in (*images, "onecode") if (folder / f"{image}.tar").exists()}
+        words = []
+        for image in set(images) - there:
+            words += ["--set-string", f"services.{image}.image.name=onecode"]
+            words += ["--set-string", f"services.{image}.env.ONECODE_SERVICE={image}"]
+        wanted = sorted((there - self.loaded) & {*images, *(["onecode"] if words or "onecode" in images else [])})
+        self._load(folder, wanted)
+        return words
+
+    def _load(self, folder: Path, images: list[str]) -> None:
+        if not images:
+            return
         tool = f"{os.environ['ONECODE_TEST_KUBE']}/control_plane.py"
         archives = [str(folder / f"{image}.tar") for image in images]
         self.run(sys.executable, tool, "load", str(self.work / "cluster"), *archives, limit_s=300)
+        self.loaded.update(images)
 
     def run(
         self, *words: str, text: str | None = None, check: bool = True, limit_s: float = LIMIT_S

@@ -20,7 +20,7 @@ QUICK = ("--set", "probation_seconds=1")
 @pytest.fixture(scope="module")
 def values(node: RealNode, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Start the neighbours, make every Secret, and return the words for helm."""
-    node.load(*SERVICES, "edge")
+    images = node.load(*SERVICES, "edge")
     node.namespace(NAMESPACE)
     folder = tmp_path_factory.mktemp("neighbours")
     for parent in (folder, *list(folder.parents)[:2]):
@@ -28,7 +28,7 @@ def values(node: RealNode, keys: Path, tmp_path_factory: pytest.TempPathFactory)
     with neighbours(folder, node.machine, keys / "onecode-bus" / "authorization.conf") as beside:
         for secret in (*sorted(keys.iterdir()), *beside.secrets):
             node.secret(NAMESPACE, secret)
-        words = ["--set", "deployment=services,objectStore.tls=false"]
+        words = [*images, "--set", "deployment=services,objectStore.tls=false"]
         for name, value in beside.values.items():
             words += ["--set-string", f"{name}={value}"]
         # The node has the two processors of this machine.

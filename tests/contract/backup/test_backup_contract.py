@@ -1,6 +1,7 @@
 """A backup brings back every row and every object, from files and from servers alike."""
 
 import hashlib
+import io
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from onecode_common.objects import Objects, open_objects
 from onecode_standalone.backup.checking import check
 from onecode_standalone.backup.places import SERVICES, STORES, Places, places
 from onecode_standalone.backup.restoring import restore
-from onecode_standalone.backup.taking import take
+from onecode_standalone.backup.taking import stream, take
 
 SECRET = b"correct horse battery"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -265,6 +266,30 @@ def test_a_backup_never_replaces_another(used: Installation) -> None:
     with pytest.raises(OnecodeError) as refusal:
         take(used.where, file, SECRET, NOW, told)
     assert refusal.value.code == "backup.exists"
+
+
+@ONLY_FILES
+def test_a_backup_is_not_written_into_what_it_backs_up(used: Installation) -> None:
+    with pytest.raises(InvalidError) as refusal:
+        take(used.where, used.home / "keys" / "now.backup", SECRET, NOW, told)
+    assert refusal.value.code == "backup.inside"
+
+
+@ONLY_FILES
+def test_a_backup_goes_through_a_pipe_and_a_cut_is_seen(
+    used: Installation, new_installation: Callable[[], Installation]
+) -> None:
+    pipe = io.BytesIO()
+    stream(used.where, pipe, SECRET, NOW, told)
+    file = used.home.parent / "piped.backup"
+    file.write_bytes(pipe.getvalue()[:-1])
+    with pytest.raises(InvalidError):
+        check(file, SECRET, told)
+    file.write_bytes(pipe.getvalue())
+    fresh = new_installation()
+    restore(file, fresh.where, SECRET, told)
+    assert fresh.rows("registry") == used.rows("registry")
+    assert not list(used.home.parent.glob(".backup-*"))
 
 
 @pytest.fixture

@@ -191,6 +191,7 @@ REFUSED: list[Case] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 @pytest.mark.parametrize(("status", "model", "arrays", "more"), REFUSED)
 @pytest.mark.parametrize("form", ["bytes", "gzip", "aio"])
 def test_a_bad_request_has_its_status_and_the_next_call_works(

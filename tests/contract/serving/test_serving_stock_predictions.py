@@ -308,12 +308,8 @@ def test_a_stream_that_wants_real_errors_ends_with_the_first(stock: Stock) -> No
 
 
 def test_a_cancelled_call_is_cancelled(stock: Stock) -> None:
-    context = stock.client.async_infer(
-        "plus",
-        [tensor("features", features())],
-        lambda result, error: None,
-        headers=headers(),  # noqa: ARG005
-    )
+    inputs = [tensor("features", features())]
+    context = stock.client.async_infer("plus", inputs, lambda result, error: None, headers=headers())  # noqa: ARG005
     context.cancel()
     assert plus(stock, "plain", features()).as_numpy("prediction").shape == (1, 4)
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from serving_models import built, dense, many_types, plus
 
@@ -45,8 +46,13 @@ def halves(model: str, one: ServedVersion, other: ServedVersion) -> Route:
 
 
 @contextmanager
-def running(home: Path) -> Iterator[Running]:
-    """Serve `dense`, `many` (every datatype) and `halves` (+1 or +2 by unit) to whoever has :data:`TOKEN`."""
+def running(home: Path, **settings: Any) -> Iterator[Running]:
+    """Serve `dense`, `many` (every datatype) and `halves` (+1 or +2 by unit) to whoever has :data:`TOKEN`.
+
+    Args:
+        home: Where the token's digest is written.
+        settings: Of the listener, beside its address.
+    """
     plane = DataPlane(Counters(), SystemClock())
     single = [version("dense", 1, dense()), version("many", 1, many_types())]
     pair = version("halves", 1, plus(1)), version("halves", 2, plus(2))
@@ -59,9 +65,9 @@ def running(home: Path) -> Iterator[Running]:
     plane.announce({}, None)
     tokens = home / "tokens"
     tokens.write_text(sha256(TOKEN.encode()).hexdigest() + "\n")
-    address = "127.0.0.1:0"
+    address = settings.pop("rest_address", "127.0.0.1:0")
     access = Access(anonymous=False, addresses=[address], tokens_file=tokens, clock=SystemClock())
-    server = ModelServer(plane, access, ListenSettings(address))
+    server = ModelServer(plane, access, ListenSettings(address, **settings))
     server.start()
     try:
         yield Running(plane, server)

@@ -88,6 +88,7 @@ class OipClient:
         self._codec = Codec()
         self._blocks: dict[tuple[str, float], bytes] = {}
         self._connection: Connection | None = None
+        self._connections: list[Connection] = []
         self._connecting: asyncio.Task[Connection] | None = None
         self._closed = False
 
@@ -184,10 +185,9 @@ class OipClient:
         self._closed = True
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._connection is not None:
-            self._connection.close()
-            # The transport says goodbye in the next turn of the loop.
-            await asyncio.sleep(0)
+            await asyncio.wait([self._connecting])
+        for connection in self._connections:
+            await connection.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -266,6 +266,9 @@ class OipClient:
                 await asyncio.sleep(pause)
                 pause = min(_LONGEST_PAUSE_S, 2 * pause)
             else:
+                # One that the server said goodbye on lives on until its calls have ended.
+                self._connections = [one for one in self._connections if not one.over]
+                self._connections.append(self._connection)
                 return self._connection
 
     def _block(self, method: str, timeout_s: float) -> bytes:

@@ -19,6 +19,7 @@ class Connection(asyncio.Protocol):
         self._engine = ClientEngine()
         self._transport: asyncio.Transport | None = None
         self._flushing = self._looking = self._paused = False
+        self._lost: asyncio.Future[None] = loop.create_future()
 
     @property
     def usable(self) -> bool:
@@ -38,11 +39,17 @@ class Connection(asyncio.Protocol):
         self._engine.cancel(call)
         self._touch()
 
-    def close(self) -> None:
+    @property
+    def over(self) -> bool:
+        """Whether the transport is gone."""
+        return self._lost.done()
+
+    async def close(self) -> None:
         """Close now; open calls fail."""
-        if self._transport is not None:
-            self._transport.close()
         self._engine.lost("the client was closed")
+        if self._transport is not None:
+            self._transport.abort()
+            await self._lost
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
@@ -62,6 +69,7 @@ class Connection(asyncio.Protocol):
         """End what is open."""
         self._transport = None
         self._engine.lost(str(error or "the server closed it"))
+        self._lost.set_result(None)
 
     def pause_writing(self) -> None:
         """Hold back what comes."""

@@ -1,11 +1,13 @@
 """Tally what each version did, as the protocol's statistics and the metrics want it: counters that only grow."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from onecode_serving.counters import LATENCY_EDGES_US
 
 _NS = 1e9
+_US = 1e6
 
 
 class Span(NamedTuple):
@@ -45,6 +47,7 @@ class VersionStatistics:
         waiting: Requests that wait or run now.
         total: Arrival to answer of answered requests.
         queued: Arrival to run, alike.
+        computed: Time in the model, of runs, not of requests.
     """
 
     model: str
@@ -65,15 +68,16 @@ class VersionStatistics:
     waiting: int
     total: Histogram
     queued: Histogram
+    computed: Histogram
 
 
 class Tally:
     """The growing counters of one version; written by the loop's thread only, read by any."""
 
     __slots__ = (
-        "batches", "cache_hit_s", "cache_hits", "cache_miss_s", "cache_misses", "fail", "fail_s", "infer_s", "input_s",
-        "last_s", "output_s", "queue_places", "queue_s", "rows", "runs", "success", "success_s", "total_places",
-        "waiting",
+        "batches", "cache_hit_s", "cache_hits", "cache_miss_s", "cache_misses", "fail", "fail_s", "infer_places",
+        "infer_s", "input_s", "last_s", "output_s", "queue_places", "queue_s", "rows", "runs", "success", "success_s",
+        "total_places", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -82,6 +86,7 @@ class Tally:
         self.cache_hit_s = self.cache_miss_s = self.last_s = 0.0
         self.total_places = [0] * (len(LATENCY_EDGES_US) + 1)
         self.queue_places = [0] * (len(LATENCY_EDGES_US) + 1)
+        self.infer_places = [0] * (len(LATENCY_EDGES_US) + 1)
         self.batches: dict[int, list[float]] = {}
 
     def ran(self, rows: int, input_s: float, infer_s: float, output_s: float) -> None:
@@ -90,6 +95,7 @@ class Tally:
         self.runs += 1
         self.input_s += input_s
         self.infer_s += infer_s
+        self.infer_places[bisect_left(LATENCY_EDGES_US, infer_s * _US)] += 1
         self.output_s += output_s
         batch = self.batches.get(rows)
         if batch is None:
@@ -123,6 +129,7 @@ class Tally:
             waiting=self.waiting,
             total=Histogram(tuple(self.total_places), self.success_s),
             queued=Histogram(tuple(self.queue_places), self.queue_s),
+            computed=Histogram(tuple(self.infer_places), self.infer_s),
         )
 
 

@@ -51,15 +51,17 @@ class Acceptor:
         for one in self._sockets:
             self._loop.add_reader(one.fileno(), self._accept, one)
 
-    def stop(self) -> None:
-        """Accept no more and close the sockets."""
+    def stop(self, *, last: bool) -> None:
+        """Accept no more and close the sockets; ``last``: nobody will accept on shared ones after us."""
         sockets, self._sockets = self._sockets, []
         for one in sockets:
             self._loop.remove_reader(one.fileno())
-            if not self._shared:
+            if last or not self._shared:
                 # Closing would reset them, although their callers think that they are connected.
                 while self._accept(one):
                     pass
+            if last and self._shared:
+                one.shutdown(socket.SHUT_RDWR)
             one.close()
 
     async def end_handshakes(self) -> None:

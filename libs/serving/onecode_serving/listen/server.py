@@ -124,13 +124,17 @@ class OipServer:
         self._turned = time.monotonic()
         self._thread.start()
 
-    def stop(self) -> None:
-        """Drain: end accepting, finish what was accepted, close; what is left after the grace is cut."""
+    def stop(self, *, last: bool = False) -> None:
+        """Drain: end accepting, finish what was accepted, close; what is left after the grace is cut.
+
+        Args:
+            last: Nobody accepts on inherited sockets after us, so that what waits in them is ours too.
+        """
         loop = self._loop
         if loop is None or not self._thread.is_alive():
             return
         limit_s = self._settings.notice_s + self._settings.grace_s + _JOIN_S
-        drained = asyncio.run_coroutine_threadsafe(self._drain(), loop)
+        drained = asyncio.run_coroutine_threadsafe(self._drain(last=last), loop)
         try:
             drained.result(limit_s)
         except TimeoutError:
@@ -215,14 +219,14 @@ class OipServer:
         if self._beat is not None:
             self._beat()
 
-    async def _drain(self) -> None:
+    async def _drain(self, *, last: bool) -> None:
         """Let go in the order in which nobody loses anything."""
         peers, acceptor, settings = self._peers, self._acceptor, self._settings
         assert peers is not None  # noqa: S101 - as above
         assert acceptor is not None  # noqa: S101
         self._draining = True
         await asyncio.sleep(settings.notice_s)
-        acceptor.stop()
+        acceptor.stop(last=last)
         now = peers.clock()
         gone = asyncio.Event()
         peers.empty = gone.set

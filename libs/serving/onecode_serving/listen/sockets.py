@@ -26,6 +26,20 @@ def open_sockets(addresses: Sequence[str], *, reuse_port: bool = False) -> list[
     return opened
 
 
+def bound_sockets(addresses: Sequence[str], processes: int) -> list[list[socket.socket]]:
+    """Return for each of several processes one socket for each address, bound to the same ports, not listening yet.
+
+    Raises:
+        ConflictError: A port is taken; none is left open.
+    """
+    # Somebody who listens without sharing, or with it, is found by asking for the port alone.
+    probes = open_sockets(addresses)
+    wanted = [one.getsockname()[:2] for one in probes]
+    for one in probes:
+        one.close()
+    return [[_bound(host, port) for host, port in wanted] for _ in range(processes)]
+
+
 def inherited_sockets(descriptors: Sequence[int]) -> list[socket.socket]:
     """Return the sockets behind descriptors, listening; whoever passed them keeps the ports after they are closed here.
 
@@ -38,6 +52,14 @@ def inherited_sockets(descriptors: Sequence[int]) -> list[socket.socket]:
         one.setblocking(False)  # noqa: FBT003 - the method takes it by position only
         found.append(one)
     return found
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        one.setsockopt(socket.SOL_SOCKET, option, 1)
+    one.bind((host, port))
+    return one
 
 
 def _listen(address: str, reuse_port: bool) -> socket.socket:

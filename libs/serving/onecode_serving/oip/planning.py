@@ -25,11 +25,13 @@ class Split(NamedTuple):
         head: Everything but the id and the payload.
         request_id: UTF-8; empty if there is none.
         start: Of the payload, which ends the message.
+        id_at: Where the field of the id begins; -1 if there is none.
     """
 
     head: bytes
     request_id: bytes
     start: int
+    id_at: int
 
 
 def split_head(body: bytes) -> int | None:
@@ -52,11 +54,11 @@ def split_request(body: bytes) -> Split | None:
         return None
     start, ids, at, begin, end = found
     if not ids:
-        return Split(body[:start], b"", start)
+        return Split(body[:start], b"", start, -1)
     request_id = body[begin:end]
     if ids > 1 or not _is_text(request_id):
         return None
-    return Split(body[:at] + body[end:start], request_id, start)
+    return Split(body[:at] + body[end:start], request_id, start, at)
 
 
 def _walk(body: bytes) -> tuple[int, int, int, int, int] | None:  # noqa: C901 - one loop, see below

@@ -4,10 +4,11 @@ from collections import deque
 from collections.abc import Sequence
 
 from onecode_common.errors import OnecodeError, UnauthenticatedError
+from onecode_serving.data_plane import DEFAULT_DEADLINE_S
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest
 from onecode_serving.execution.job import Plan, Shapes, Target
 from onecode_serving.oip.calls import Stream, StreamCall
-from onecode_serving.oip.convert import message_of, reply_head, request_of, varint
+from onecode_serving.oip.convert import message_of, raw_field, reply_head, request_of, varint
 from onecode_serving.oip.plans import Planned, StreamPlans
 from onecode_serving.oip.service import OipService
 from onecode_serving.oip.submission import Ticket
@@ -24,8 +25,6 @@ _HIGH_BYTES = 256 << 10
 
 _REPLY_TAG = b"\x12"
 _ID_TAG = b"\x1a"
-_RAW_TAG = b"\x32"
-_NOTE = "stream"
 
 
 class InferStream:
@@ -42,7 +41,13 @@ class InferStream:
     def __init__(self, service: OipService, call: StreamCall) -> None:
         self._service = service
         self._call = call
+        self._grant = call.grant
+        self._unit = call.unit
         self._plans = StreamPlans(service.plane)
+        self._submit_raw = service.plane.submit_planned
+        self._traces = service.traces
+        self._now = service.clock.monotonic
+        self._most = service.options.max_in_stream
         self._strict = call.metadata.get(ENDS_AT_ERROR, "").lower() == "true"
         self._waiting: deque[bytes] = deque()
         self._tickets: dict[int, Ticket] = {}
@@ -60,7 +65,7 @@ class InferStream:
         """Begin a request, or keep it while too many are in hand."""
         if self._over:
             return
-        if self._waiting or self._full():
+        if self._waiting or self._number - self._next >= self._most or self._call.pending() > _HIGH_BYTES:
             self._waiting.append(body)
             self._pause()
         else:
@@ -76,10 +81,9 @@ class InferStream:
         self._over = True
         for ticket in self._tickets.values():
             ticket.cancel()
-        grant = self._call.grant
-        if grant is not None:
+        if self._grant is not None:
             for model in self._held.values():
-                grant.give(model)
+                self._grant.give(model)
         for kept in (self._tickets, self._held, self._waiting, self._ready, self._ids):
             kept.clear()
 
@@ -89,8 +93,15 @@ class InferStream:
 
     def answered(self, key: int, plan: Plan, target: Target, shapes: Shapes, raws: Sequence[bytes]) -> None:
         """Take the answer of a planned request."""
-        if key in self._tickets:
-            self._done(key, _encoded(self._ids.pop(key, b""), plan, target, shapes, raws))
+        if self._tickets.pop(key, None) is None:
+            return
+        data = _encoded(self._ids.pop(key, b""), plan, target, shapes, raws)
+        if key != self._next or self._held or self._ready or self._waiting or self._paused or self._closing:
+            self._done(key, data)
+        else:
+            # The usual case: in order, and nobody waits for its end.
+            self._next = key + 1
+            self._call.send(data)
 
     def refused(self, key: int, error: OnecodeError) -> None:
         """Take the refusal of a planned request."""
@@ -100,17 +111,18 @@ class InferStream:
     def _begin(self, body: bytes) -> None:
         number = self._number
         self._number += 1
-        now = self._service.clock.monotonic()
+        now = self._now()
         request_id = ""
         try:
-            self._require_credential(now)
-            planned = None if self._service.traces.active else self._plans.find(body, self._call.unit)
+            if self._grant is not None and self._grant.until <= now:
+                raise _expired()
+            planned = None if self._traces.active else self._plans.find(body, self._unit)
             if planned is not None:
                 request_id = planned.request_id.decode()
                 self._submit_planned(number, planned, body, now)
                 return
             request_id = parsed(pb.ModelInferRequest, body).id
-            request = request_of(body, self._call.unit, self._service.plane.deadline(None))
+            request = request_of(body, self._unit, self._service.plane.deadline(None))
             self._submit(number, request)
         except OnecodeError as error:
             self._fail(number, request_id, error)
@@ -127,26 +139,19 @@ class InferStream:
                 message = pb.ModelStreamInferResponse(infer_response=message_of(outcome, final=final))
                 self._done(number, message.SerializeToString())
 
-        self._tickets[number] = self._service.submit(request, self._call.grant, told)
+        self._tickets[number] = self._service.submit(request, self._grant, told)
 
     def _submit_planned(self, number: int, planned: Planned, body: bytes, now: float) -> None:
         plan, request_id, start = planned
-        plane, call = self._service.plane, self._call
-        grant = call.grant
+        grant = self._grant
         if grant is not None and not grant.free:
             grant.check("infer", plan.request.model)
             grant.take(plan.request.model, now)
             self._held[number] = plan.request.model
         self._ids[number] = request_id
-        self._tickets[number] = plane.submit_planned(
-            plan, body[start:], plane.deadline(None), call.unit, self, number, now
+        self._tickets[number] = self._submit_raw(
+            plan, body[start:], now + DEFAULT_DEADLINE_S, self._unit, self, number, now
         )
-
-    def _require_credential(self, now: float) -> None:
-        grant = self._call.grant
-        if grant is not None and grant.until <= now:
-            message = "the credential of this stream has expired: open another with a new one"
-            raise UnauthenticatedError(message, code="auth.expired")
 
     def _fail(self, number: int, request_id: str, error: OnecodeError) -> None:
         if self._strict:
@@ -160,8 +165,8 @@ class InferStream:
         self._tickets.pop(number, None)
         self._ids.pop(number, None)
         model = self._held.pop(number, None)
-        if model is not None and self._call.grant is not None:
-            self._call.grant.give(model)
+        if model is not None and self._grant is not None:
+            self._grant.give(model)
         self._ready[number] = outcome
         while not self._over and self._next in self._ready:
             outcome = self._ready.pop(self._next)
@@ -187,8 +192,7 @@ class InferStream:
         self._end_if_done()
 
     def _full(self) -> bool:
-        in_hand = self._number - self._next
-        return in_hand >= self._service.options.max_in_stream or self._call.pending() > _HIGH_BYTES
+        return self._number - self._next >= self._most or self._call.pending() > _HIGH_BYTES
 
     def _pause(self) -> None:
         if not self._paused:
@@ -201,24 +205,35 @@ class InferStream:
             self._call.finish()
 
 
+def _expired() -> UnauthenticatedError:
+    message = "the credential of this stream has expired: open another with a new one"
+    return UnauthenticatedError(message, code="auth.expired")
+
+
 def _encoded(request_id: bytes, plan: Plan, target: Target, shapes: Shapes, raws: Sequence[bytes]) -> bytes:
-    """Return the message of a planned answer: what does not change is kept with the plan, by target and shapes."""
-    note = plan.notes.get((_NOTE, target))
+    """Return the message of a planned answer.
+
+    For equal shapes and an id of equal length everything but the id and the numbers is the same for ever.
+    """
+    note = plan.notes.get((target, len(request_id)))
     if note is None or note[0] != shapes:
-        outputs = [(spec.name, spec.datatype, shape) for spec, shape in zip(plan.wanted, shapes, strict=True)]
-        version = target.version
-        head = reply_head(
-            version.model, version.version, target.digest, target.release, target.role, outputs,
-            final=plan.request.parameters.get(FINAL) is True,
-        )  # fmt: skip
-        heads = [_RAW_TAG + varint(len(raw)) for raw in raws]
-        note = plan.notes[_NOTE, target] = (shapes, head, heads, len(head) + sum(map(len, heads)))
-    _, head, heads, size = note
-    parts = [head]
-    if request_id:
-        parts.append(_ID_TAG + varint(len(request_id)) + request_id)
-        size += len(parts[1])
-    for before, raw in zip(heads, raws, strict=True):
-        parts += (before, raw)
-        size += len(raw)
-    return b"".join([_REPLY_TAG, varint(size), *parts])
+        note = plan.notes[target, len(request_id)] = (shapes, *_parts(len(request_id), plan, target, shapes, raws))
+    _, before, after = note
+    if len(after) == 1:
+        return b"".join((before, request_id, after[0], raws[0]))
+    return b"".join([before, request_id, *(piece for pair in zip(after, raws, strict=True) for piece in pair)])
+
+
+def _parts(
+    id_size: int, plan: Plan, target: Target, shapes: Shapes, raws: Sequence[bytes]
+) -> tuple[bytes, tuple[bytes, ...]]:
+    """Return what stands before the id, and what stands before each output's bytes."""
+    outputs = [(spec.name, spec.datatype, shape) for spec, shape in zip(plan.wanted, shapes, strict=True)]
+    version = target.version
+    final = plan.request.parameters.get(FINAL) is True
+    head = reply_head(
+        version.model, version.version, target.digest, target.release, target.role, outputs, final=final
+    ) + (_ID_TAG + varint(id_size) if id_size else b"")
+    fields = tuple(raw_field(len(raw)) for raw in raws)
+    size = len(head) + id_size + sum(map(len, fields)) + sum(map(len, raws))
+    return _REPLY_TAG + varint(size) + head, fields

@@ -241,8 +241,13 @@ class RestApp:
             return
         if isinstance(reply, OnecodeError):
             self._fail(key, reply)
+            return
+        head = reply.head(sum(map(len, reply.parts)))
+        if route.infer:
+            self._send(key, route, head, reply.parts)
         else:
-            self._send(key, route, reply.head(sum(map(len, reply.parts))), reply.parts)
+            # A stock client's library says that it takes gzip, and the client then reads other answers as they come.
+            self._close(key, head, reply.parts)
 
     def _send(self, key: int, route: RestRoute, head: bytes, parts: Sequence[bytes]) -> None:
         """Answer, compressed if the caller wants that and it pays."""

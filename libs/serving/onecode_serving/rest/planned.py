@@ -204,10 +204,10 @@ class Plans:
         return None if raw is None else (planned, raw)
 
     def _add_json(self, key: tuple[str, str, object], body: bytes, before: bytes, after: bytes) -> Planned | None:
+        request, form = request_from_body(key[0], key[1], body, None, None, None)
         if not numbers.holds(parse_object(numbers.probed(before, after))):
             self._known[key] = None
             return None
-        request, form = request_from_body(key[0], key[1], body, None, None, None)
         tensor = request.inputs[0]
         code = numbers.CODES.get(tensor.datatype)
         data = numbers.split(body)

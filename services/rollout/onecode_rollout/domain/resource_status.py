@@ -66,22 +66,7 @@ def status_of(
     }
     if rollout is None:
         return {**document, "state": "Refused" if refusal else "Waiting", "message": conditions[0].message}
-    document |= {
-        "rolloutId": rollout.rollout_id,
-        "state": _word(rollout.state),
-        "progress": _steps_done(rollout),
-        "share": f"{100 * _share(rollout) / BUCKETS:g}%",
-        "message": sentence[:_LONGEST_MESSAGE],
-    }
-    if rollout.reason:
-        document["reason"] = _word(rollout.reason)
-    if rollout.stable_release:
-        document["stableVersion"] = rollout.stable_release
-    if rollout.started:
-        document["startedAt"] = _time(rollout.started)
-    if rollout.finished:
-        document["finishedAt"] = _time(rollout.finished)
-    return document
+    return {**document, **_facts(rollout, sentence)}
 
 
 def patch_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +79,25 @@ def patch_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
 def may_write(last: float | None, now: float) -> bool:
     """Whether enough time has passed since the last writing (seconds of a clock that never runs back)."""
     return last is None or now - last >= WRITE_EVERY_S
+
+
+def _facts(rollout: Rollout, sentence: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "rolloutId": rollout.rollout_id,
+        "state": _word(rollout.state),
+        "progress": _steps_done(rollout),
+        "share": f"{100 * _share(rollout) / BUCKETS:g}%",
+        "message": sentence[:_LONGEST_MESSAGE],
+    }
+    if rollout.reason:
+        facts["reason"] = _word(rollout.reason)
+    if rollout.stable_release:
+        facts["stableVersion"] = rollout.stable_release
+    if rollout.started:
+        facts["startedAt"] = _time(rollout.started)
+    if rollout.finished:
+        facts["finishedAt"] = _time(rollout.finished)
+    return facts
 
 
 def _accepted(wish: Wish, followed: Followed, rollout: Rollout | None, refusal: Refusal | None) -> _Condition:

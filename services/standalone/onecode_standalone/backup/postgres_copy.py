@@ -51,13 +51,10 @@ def dump_postgres(
         (revision,) = cursor.fetchone() or ("",)
         tables = []
         for table in _in_order(cursor, sorted(set(columns) - _OWN)):
-            path = scratch / f"{service}-{table}"
-            _copy_out(cursor, table, columns[table], path)
+            path = _copy_out(cursor, table, columns[table], scratch)
             tables.append(Rows(table, tuple(columns[table]), add(path)))
             path.unlink()
-        digests: set[str] = set()
-        if named is not None:
-            digests = {str(value) for (value,) in cursor.execute(named)}
+        digests = {str(value) for (value,) in cursor.execute(named)} if named is not None else set()
         return Dump(service, str(revision), tuple(tables), tuple(_sequences(cursor))), digests
 
 
@@ -150,12 +147,14 @@ def _in_order(cursor: "psycopg.Cursor[Any]", tables: Sequence[str]) -> list[str]
     return ordered
 
 
-def _copy_out(cursor: "psycopg.Cursor[Any]", table: str, columns: Sequence[str], path: Path) -> None:
+def _copy_out(cursor: "psycopg.Cursor[Any]", table: str, columns: Sequence[str], scratch: Path) -> Path:
+    path = scratch / "rows"
     fields = sql.SQL(", ").join(sql.Identifier(one) for one in columns)
     statement = sql.SQL("COPY {} ({}) TO STDOUT").format(sql.Identifier(table), fields)
     with path.open("wb") as file, cursor.copy(statement) as copy:
         for piece in copy:
             file.write(piece)
+    return path
 
 
 def _sequences(cursor: "psycopg.Cursor[Any]") -> Iterator[tuple[str, int]]:

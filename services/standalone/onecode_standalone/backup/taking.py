@@ -10,7 +10,14 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, LiteralString
 
-from onecode_common.errors import ConflictError, InvalidError, NotFoundError, PreconditionError
+from onecode_common.errors import (
+    ConflictError,
+    ExhaustedError,
+    InvalidError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
 from onecode_common.files import flush_directory, storage_error
 from onecode_common.objects import Objects, open_objects
 from onecode_standalone.backup.blobs import BlobWriter
@@ -58,6 +65,9 @@ def take(where: Places, target: Path, passphrase: bytes, now: datetime, told: To
     if target.exists():
         hint = "choose another name; a backup never replaces an earlier one"
         raise ConflictError(f"{target} exists already", code="backup.exists", hint=hint)
+    if target.resolve().is_relative_to(where.home.resolve()):
+        hint = "a backup on the disk that it protects is none; write it elsewhere"
+        raise InvalidError(f"{target} lies inside the home {where.home}", code="backup.inside", hint=hint)
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
         try:
@@ -71,7 +81,7 @@ def take(where: Places, target: Path, passphrase: bytes, now: datetime, told: To
             raise
         flush_directory(target.parent)
     except OSError as error:
-        raise storage_error(error, target) from error
+        raise _broken(error, target) from error
     return manifest
 
 
@@ -83,7 +93,7 @@ def stream(where: Places, out: BinaryIO, passphrase: bytes, now: datetime, told:
         manifest = _write(where, out, where.home.parent, passphrase, now, told)
         out.flush()
     except OSError as error:
-        raise storage_error(error, where.home.parent) from error
+        raise _broken(error, where.home.parent) from error
     return manifest
 
 
@@ -214,6 +224,14 @@ class _Taking:
     def _count(self, done: int) -> None:
         self._done += done
         self._told(self._stage, self._done, max(self._all, self._done))
+
+
+def _broken(error: OSError, target: Path) -> ExhaustedError | InvalidError | UnavailableError:
+    """Return our error: a file of the platform that cannot be read is told from a target that cannot be written."""
+    if isinstance(error, PermissionError) and error.filename is not None and Path(error.filename) != target.parent:
+        hint = "run it as the user that runs the platform"
+        return InvalidError(f"{error.filename} may not be read by this user", code="backup.unreadable", hint=hint)
+    return storage_error(error, target)
 
 
 def _expected(where: Places) -> int:

@@ -1,8 +1,7 @@
-"""Let the tests of the HTTP/1 engine share their app."""
+"""Let the tests of the HTTP/1 engine share their app and the fuzz target."""
 
 import sys
 from pathlib import Path
 
-folder = str(Path(__file__).parent)
-if folder not in sys.path:
-    sys.path.insert(0, folder)
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parents[2] / "fuzz")]

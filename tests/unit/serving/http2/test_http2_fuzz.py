@@ -6,6 +6,7 @@ from http2_target import fuzz_http2
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+
 @settings(max_examples=300)
 @given(st.integers(0, 127), st.binary(max_size=300))
 def test_any_bytes(mode: int, data: bytes) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 from hpack import Decoder, Encoder
+from http2_kit import Wire, block_for, call, data, headers
 from hypothesis import given
 from hypothesis import strategies as st
-from http2_kit import Wire, block_for, call, data, headers
 
 from onecode_serving.http2 import encode_block
 from onecode_serving.http2.frames import COMPRESSION_ERROR, ProtocolError
@@ -38,17 +38,23 @@ RESPONSES = [
      ("set-cookie", COOKIE)],
 ]  # fmt: skip
 C_5 = [
-    "4803333032580770726976617465611d4d6f6e2c203231204f637420323031332032303a31333a323120474d546e1768747470733a2f2f"
-    "7777772e6578616d706c652e636f6d",
+    (
+        "4803333032580770726976617465611d4d6f6e2c203231204f637420323031332032303a31333a323120474d546e1768747470733a2f2f77"
+        "77772e6578616d706c652e636f6d"
+    ),
     "4803333037c1c0bf",
-    "88c1611d4d6f6e2c203231204f637420323031332032303a31333a323220474d54c05a04677a69707738666f6f3d4153444a4b48514b425a"
-    "584f5157454f50495541585157454f49553b206d61782d6167653d333630303b2076657273696f6e3d31",
+    (
+        "88c1611d4d6f6e2c203231204f637420323031332032303a31333a323220474d54c05a04677a69707738666f6f3d4153444a4b48514b425a"
+        "584f5157454f50495541585157454f49553b206d61782d6167653d333630303b2076657273696f6e3d31"
+    ),
 ]
 C_6 = [
     "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3",
     "4883640effc1c0bf",
-    "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335dfdfcd5b3960d5af27087f36"
-    "72c1ab270fb5291f9587316065c003ed4ee5b1063d5007",
+    (
+        "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335dfdfcd5b3960d5af27087f36"
+        "72c1ab270fb5291f9587316065c003ed4ee5b1063d5007"
+    ),
 ]
 
 
@@ -154,10 +160,14 @@ def test_remembered_blocks_are_forgotten_when_the_table_changes() -> None:
 def test_a_table_update_forgets_too() -> None:
     wire = Wire()
     wire.put(call(1, block=b"\x83\x86\x44\x05/echo"), call(3, block=b"\x83\x86\xbe"))
-    assert wire.ended_by(call(5, block=b"\x20" + encode_block(ECHO)), call(7, block=b"\x83\x86\xbe")) == COMPRESSION_ERROR
+    assert (
+        wire.ended_by(call(5, block=b"\x20" + encode_block(ECHO)), call(7, block=b"\x83\x86\xbe")) == COMPRESSION_ERROR
+    )
 
 
-@pytest.mark.parametrize("end", [headers(1, encode_block([("x", "1")]), end=True), headers(1, b"\x40\x01x\x011", end=True)])
+@pytest.mark.parametrize(
+    "end", [headers(1, encode_block([("x", "1")]), end=True), headers(1, b"\x40\x01x\x011", end=True)]
+)
 def test_trailers_keep_the_table_in_step(end: bytes) -> None:
     encoder = Encoder()
     encoder.encode(ECHO)

@@ -1,5 +1,7 @@
 """The way bytes are cut and frames are mixed changes nothing."""
 
+from itertools import pairwise
+
 import pytest
 from http2_kit import (
     GREETING,
@@ -88,7 +90,7 @@ def test_byte_by_byte_it_is_the_same_conversation(name: str) -> None:
 def test_cut_anywhere_it_is_the_same_conversation(name: str, cuts: list[int]) -> None:
     whole = CONVERSATIONS[name]
     edges = [0, *sorted(cut for cut in cuts if cut < len(whole)), len(whole)]
-    parts = [whole[start:stop] for start, stop in zip(edges, edges[1:], strict=False)]
+    parts = [whole[start:stop] for start, stop in pairwise(edges)]
     assert outcome(*parts) == outcome(whole)
 
 

@@ -75,9 +75,7 @@ def test_every_shape_of_a_unary_request_is_the_same_request(shape: bytes, *, see
     expected = [("whole", 1, b"/unary", b"hello")]
     if seen_before:
         wire.put(call(1, b"before"))
-        shape = b"".join(
-            frame(one.kind, one.flags, 3 if one.stream else 0, one.payload) for one in frames_of(shape)
-        )
+        shape = b"".join(frame(one.kind, one.flags, 3 if one.stream else 0, one.payload) for one in frames_of(shape))
         expected = [("whole", 1, b"/unary", b"before"), ("whole", 3, b"/unary", b"hello")]
     assert wire.resets(shape) == {}
     assert wire.app.calls == expected
@@ -251,24 +249,24 @@ def test_credit_for_the_connection_returns_when_half_is_used() -> None:
     wire = Wire(Http2Limits(connection_window=100_000))
     body = bytes(16_000)
     wire.put(headers(1))
-    credits = [
+    returned = [
         unpack_u32(one.payload, 0)[0]
         for _ in range(10)
         for one in wire.put(data(1, body))
         if one.kind == WINDOW_UPDATE and one.stream == 0
     ]
-    assert credits == [64_000, 64_000]
+    assert returned == [64_000, 64_000]
 
 
 def test_the_fast_lane_returns_credit_as_well() -> None:
     wire = Wire(Http2Limits(connection_window=100_000))
-    credits = [
+    returned = [
         unpack_u32(one.payload, 0)[0]
         for number in range(20)
         for one in wire.put(call(2 * number + 1, bytes(16_000), ECHO))
         if one.kind == WINDOW_UPDATE
     ]
-    assert credits == [64_000] * 5
+    assert returned == [64_000] * 5
 
 
 def test_a_paused_stream_gets_no_credit_until_it_goes_on() -> None:

@@ -1,8 +1,6 @@
 """Answers keep to the peer's windows, take turns, and wait no longer than they must."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from http2_kit import (
     ANSWER_HEAD,
     ANSWER_TAIL,
@@ -15,6 +13,8 @@ from http2_kit import (
     headers,
     resets_in,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onecode_serving.http2 import Http2Limits
 from onecode_serving.http2.frames import (
@@ -255,7 +255,7 @@ def test_many_kinds_of_answers_are_remembered_within_bounds() -> None:
     st.lists(st.tuples(st.sampled_from([0, 1, 3, 5]), st.integers(1, 2_000)), max_size=30),
 )
 def test_windows_are_kept_and_every_byte_arrives_in_order(
-    initial: int, messages: list[tuple[int, int]], credits: list[tuple[int, int]]
+    initial: int, messages: list[tuple[int, int]], updates: list[tuple[int, int]]
 ) -> None:
     """A peer that counts for itself never sees more than it allowed."""
     wire = Wire()
@@ -279,7 +279,7 @@ def test_windows_are_kept_and_every_byte_arrives_in_order(
         expected[stream] += body
         wire.engine.send(stream, b"" if got[stream] else ANSWER_HEAD, body)
         note(wire.take())
-    for stream, credit in credits:
+    for stream, credit in updates:
         allowed[stream] += credit
         note(wire.put(window_frame(stream, credit)))
     for stream in (1, 3, 5):

@@ -410,7 +410,11 @@ def test_a_block_of_a_refused_stream_still_counts_for_the_table() -> None:
 def test_a_greeting_may_come_in_pieces(cut: int) -> None:
     wire = Wire(greeting=b"")
     whole = GREETING + call(1, b"x", block_for("/echo"))
-    assert [one.kind for one in wire.put(whole[:cut]) + wire.put(whole[cut:])][:3] == [SETTINGS, WINDOW_UPDATE, SETTINGS]
+    assert [one.kind for one in wire.put(whole[:cut]) + wire.put(whole[cut:])][:3] == [
+        SETTINGS,
+        WINDOW_UPDATE,
+        SETTINGS,
+    ]
     assert wire.app.calls == [("whole", 1, b"/echo", b"x")]
 
 

@@ -64,6 +64,7 @@ def test_histograms_are_cumulative_and_named_by_arm() -> None:
     assert of(samples, f"{name}_bucket", le="5.0", **labels) == 3
     assert of(samples, f"{name}_bucket", le="+Inf", **labels) == of(samples, f"{name}_count", **labels) == 4
     assert round(of(samples, f"{name}_sum", **labels), 5) == 99.00802
+    assert of(samples, "onecode_inference_compute_seconds_bucket", le="0.002", **labels) == 4
     assert of(samples, "onecode_inference_queue_seconds_count", model="press", version="2", arm="candidate") == 1
 
 

@@ -12,7 +12,6 @@ from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.options import ModelOptions, WindowOptions
 from onecode_serving.version import ServedVersion, load_version
 
-
 WINDOW = 3
 OPTIONS = {"moving": ModelOptions(window=WindowOptions("x", WINDOW))}
 """What an operator declares: the server keeps three rows of each sequence for ``moving``."""

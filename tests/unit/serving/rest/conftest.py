@@ -1,8 +1,7 @@
-"""Let the tests of REST share their wire and the small models."""
+"""Let the tests of REST share their wire, the small models and the fuzz target."""
 
 import sys
 from pathlib import Path
 
-for folder in (Path(__file__).parent, Path(__file__).parent.parent):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+_HERE = Path(__file__).parent
+sys.path[:0] = [str(_HERE), str(_HERE.parent), str(_HERE.parents[2] / "fuzz")]

@@ -175,3 +175,11 @@ def test_shared_memory_is_off_unless_it_is_on(wire: Wire) -> None:
     assert wire.ask("GET", "/v2/cudasharedmemory/status").json == []
     assert wire.ask("POST", "/v2/cudasharedmemory/region/r/register", {"raw_handle": {"b64": ""}}).status == 501
     assert wire.ask("POST", "/v2/cudasharedmemory/unregister", b"").status == 501
+
+
+def test_only_inferences_are_packed(wire: Wire) -> None:
+    """One stock client announces gzip for everything and unpacks the answers to inferences only."""
+    answer = wire.ask("GET", "/v2/models/stats", Accept_Encoding="gzip, deflate")
+    assert len(answer.body) > 1024
+    assert "content-encoding" not in answer.fields
+    assert answer.json["model_stats"]
