@@ -50,12 +50,13 @@ def _report(rounds: list[Round], scenes: Scenes) -> None:
     """Print and store; a verdict only where the machine was left to us."""
     others = statistics.median(one.others for each in rounds for one in each.measures.values())
     failures = sum(one.failures for each in rounds for one in each.measures.values())
+    failures += scenes.resets.failures + scenes.idle.failures
     judged = others <= BUSY_CORES
     rows = rows_of(rounds, scenes)
     print(table(rows, judged=judged))
     if not judged:
         print(f"no verdict: other work took {others:.2f} cores, more than {BUSY_CORES}")
-    print(f"answers that failed or were wrong in the closed loops: {failures}")
+    print(f"answers that failed or were wrong outside of swaps: {failures}")
     document = _document(rounds, rows, others, failures)
     RESULTS.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     write_page(document)
@@ -65,7 +66,7 @@ def _report(rounds: list[Round], scenes: Scenes) -> None:
 
 def _document(rounds: list[Round], rows: list[Row], others: float, failures: int) -> dict[str, Any]:
     names = rounds[0].measures
-    fields = ("rate", "cpu_us", "p50_us", "p99_us", "load_us", "others")
+    fields = ("rate", "cpu_rate", "cpu_us", "p50_us", "p99_us", "load_us", "others")
     medians = {
         name: {field: statistics.median(getattr(one.measures[name], field) for one in rounds) for field in fields}
         for name in names
@@ -77,14 +78,14 @@ def _document(rounds: list[Round], rows: list[Row], others: float, failures: int
         "other_work_cores": others,
         "failures": failures,
         "rows": [row.document() for row in rows],
-        "raw_rate": {name: round(statistics.median(one.raw[name] for one in rounds)) for name in MODELS},
+        "raw_rate": {name: round(statistics.median(one.raw[name].rate for one in rounds)) for name in MODELS},
         "medians": medians,
         "rounds": [one.document() for one in rounds],
     }
 
 
 def _say(title: str, one: Round) -> None:
-    raw = ", ".join(f"{name} {rate:,.0f}" for name, rate in one.raw.items())
+    raw = ", ".join(f"{name} {each.rate:,.0f}" for name, each in one.raw.items())
     print(f"{title}; raw {raw} a second")
     for name, seen in one.measures.items():
         times = f"cpu {seen.cpu_us:6.1f} us  p50 {seen.p50_us:8.0f}  p99 {seen.p99_us:8.0f} us"

@@ -12,7 +12,7 @@ WIDTH = 10
 ANSWER = bytes(4 * WIDTH)
 
 
-async def _infer(request: pb.ModelInferRequest, _context: grpc.aio.ServicerContext) -> pb.ModelInferResponse:
+async def _infer(request: pb.ModelInferRequest, _context: object) -> pb.ModelInferResponse:
     reply = pb.ModelInferResponse(model_name=request.model_name, model_version="1", raw_output_contents=[ANSWER])
     reply.outputs.add(name="y", datatype="FP32", shape=[request.inputs[0].shape[0], WIDTH])
     return reply

@@ -96,13 +96,15 @@ class UnaryLink:
         whole = not self._tail and not self._reply and not self._blocks_seen
         self._tail += data
         used, kinds, version = 0, [], None
-        for each in stock.frames(self._tail):
-            used += 9 + len(each.payload)
-            kinds.append(each)
-            if answer := stock.answer_to(each):
-                self._out.append(answer)
-            version = self._frame(each) or version
-        self._tail = self._tail[used:]
+        try:
+            for each in stock.frames(self._tail):
+                used += 9 + len(each.payload)
+                kinds.append(each)
+                if answer := stock.answer_to(each):
+                    self._out.append(answer)
+                version = self._frame(each) or version
+        finally:
+            self._tail = self._tail[used:]
         if version is not None:
             if whole and self._steady:
                 self._learn(data, kinds, version)
@@ -113,6 +115,7 @@ class UnaryLink:
         if each.kind == stock.GOAWAY:
             self.leaving = True
         if each.kind == stock.RST_STREAM and each.stream == self._stream:
+            self._reply = b""
             raise RefusedError(f"reset with code {int.from_bytes(each.payload, 'big')}")
         if each.kind == stock.DATA:
             self._owed += len(each.payload)

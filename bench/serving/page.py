@@ -45,15 +45,17 @@ def _results(document: Mapping[str, Any]) -> str:
 
 
 def _goals(document: Mapping[str, Any]) -> str:
-    lines = ["| work | goal | stretch | measured | verdict |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| work | goal | stretch | measured | by CPU time | verdict |", f"|{' --- |' * 6}"]
     for row in document["rows"]:
         sign = "" if row["goal"] == 0 else "≥ " if row["more"] else "≤ "
         unit = f" {row['unit']}" if row["unit"] else ""
         stretch = "-" if row["stretch"] is None else f"{row['stretch']:g}{unit}"
         measured = "-" if row["value"] is None else f"{row['value']:.3g}{unit}"
+        by_cpu = "" if row["by_cpu"] is None else f"{row['by_cpu']:.3g}{unit}"
         verdict = row["verdict"] if document["judged"] else "-"
         note = f" ({row['note']})" if row["note"] else ""
-        lines.append(f"| {row['work']}{note} | {sign}{row['goal']:g}{unit} | {stretch} | {measured} | {verdict} |")
+        cells = [f"{row['work']}{note}", f"{sign}{row['goal']:g}{unit}", stretch, measured, by_cpu, verdict]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from bench.serving.job import GRPC, JSON, REST, STREAM, Job, Seen, requests_for
 from bench.serving.load import drive
 from bench.serving.models import ROWS, build
 from bench.serving.server import Echo, Server
-from bench.serving.workers import Workers, root_pid
+from bench.serving.workers import Raw, Workers, root_pid
 
 MODELS = ("mlp", "cnn", "gbt")
 CONNECTIONS = (1, 8, 32)
@@ -24,6 +24,7 @@ class Measure:
         rate: Right answers a second.
         cpu_us: CPU time of the server's process tree for each answer.
         p50_us: Median latency.
+        cpu_rate: Right answers in a second of the server's CPU time: its rate with a core of its own.
         p99_us: Of a hundred answers the slowest.
         load_us: CPU time of the load for each answer.
         others: Cores that other work took meanwhile.
@@ -32,6 +33,7 @@ class Measure:
     """
 
     rate: float
+    cpu_rate: float
     cpu_us: float
     p50_us: float
     p99_us: float
@@ -43,14 +45,17 @@ class Measure:
 
 @dataclass(frozen=True)
 class Round:
-    """All measures of one round by name, such as ``mlp.32`` or ``echo.8``; ``raw`` holds runs a second by model."""
+    """All measures of one round by name, such as ``mlp.32`` or ``echo.8``; ``raw`` is onnxruntime alone, by model."""
 
-    raw: Mapping[str, float]
+    raw: Mapping[str, Raw]
     measures: Mapping[str, Measure]
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
-        return {"raw": dict(self.raw), "measures": {name: asdict(one) for name, one in self.measures.items()}}
+        return {
+            "raw": {name: one._asdict() for name, one in self.raw.items()},
+            "measures": {name: asdict(one) for name, one in self.measures.items()},
+        }
 
 
 @dataclass(frozen=True)
@@ -122,6 +127,7 @@ def measure(seen: Seen) -> Measure:
     count = max(1, seen.answers)
     return Measure(
         rate=round(seen.answers / seen.seconds, 1),
+        cpu_rate=round(seen.answers / max(seen.spent.server, 1e-6), 1),
         cpu_us=round(seen.spent.server / count * 1e6, 2),
         p50_us=round(seen.quantile(0.5) * 1e6, 1),
         p99_us=round(seen.quantile(0.99) * 1e6, 1),
@@ -132,17 +138,17 @@ def measure(seen: Seen) -> Measure:
     )
 
 
-def median(rounds: Sequence[Round], name: str, field: str) -> float:
-    """Return the median of one number over all rounds; of ``raw`` where the name is ``raw``."""
-    if name == "raw":
-        return statistics.median(one.raw[field] for one in rounds)
-    return statistics.median(getattr(one.measures[name], field) for one in rounds)
-
-
 def ratio(rounds: Sequence[Round], over: tuple[str, str], under: tuple[str, str]) -> float:
-    """Return the median over rounds of one number divided by another of the same round."""
+    """Return the median over rounds of one number divided by another of the same round.
+
+    Args:
+        rounds: All.
+        over: Name of a measure and of its field; ``raw.mlp`` and ``rate`` for onnxruntime alone.
+        under: Alike.
+    """
     return statistics.median(_value(one, *over) / _value(one, *under) for one in rounds)
 
 
 def _value(one: Round, name: str, field: str) -> float:
-    return one.raw[field] if name == "raw" else float(getattr(one.measures[name], field))
+    kind, _, model = name.partition(".")
+    return float(getattr(one.raw[model] if kind == "raw" else one.measures[name], field))

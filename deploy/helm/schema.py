@@ -181,7 +181,11 @@ def conditions() -> list[Schema]:
         _when(_on("edgeAgent", "enabled"), _given("edgeAgent", "existingSecret")),
         _when(_is("keda", "autoscaling", "inference", "kind"), _given("autoscaling", "inference", "prometheusUrl")),
         _when(_on("network", "route", "enabled"), gateways),
-        _when(_on("network", "certificate", "enabled"), _given("network", "certificate", "issuer", "name")),
+        _when(
+            _on("network", "certificate", "enabled"),
+            _given("network", "certificate", "issuer", "name"),
+            {"anyOf": [_on("network", "route", "enabled"), _on("network", "ingress", "enabled")]},
+        ),
         _when(_on("externalSecrets", "enabled"), _given("externalSecrets", "store", "name")),
     ]
 

@@ -85,6 +85,13 @@ def test_every_argument_is_an_option_of_its_command(values: str) -> None:
             assert set(options) <= set(_option_names(arguments[0])), label
 
 
+def test_gateways_are_told_the_service_where_no_other_address_is_given() -> None:
+    (pod,) = [pod for _, pod in pod_templates(objects("default")) if component(pod) == "platform"]
+    pairs = dict(itertools.pairwise(containers(pod)[0]["args"]))
+    assert pairs["--edge-url"] == f"http://oc-onecode.{NAMESPACE}.svc:8081"
+    assert pairs["--distribution-url"] == f"http://oc-onecode.{NAMESPACE}.svc:7411"
+
+
 def test_the_platform_in_one_pod_is_told_where_others_find_it() -> None:
     found = render({"public": {"edgeUrl": "https://edge.test", "distributionUrl": "https://models.test"}})
     (pod,) = [pod for _, pod in pod_templates(found) if component(pod) == "platform"]
@@ -146,7 +153,9 @@ def _allowed(values: str, direction: str, key: str) -> set[tuple[str, str, int]]
 
 
 # Told to gateways, not called by the service itself.
-_TOLD = {("registry", "registry", 7401), ("rollout", "registry", 7401), ("rollout", "rollout", 8081)}
+_TOLD = {("registry", "registry", 7401), ("rollout", "registry", 7401), ("rollout", "rollout", 8081)} | {
+    ("platform", "platform", 7411), ("platform", "platform", 8081)
+}  # fmt: skip
 # Not settings: where an enrolled agent is told to fetch; Ray finds itself.
 _LEARNT = {("edge-agent", "registry", 7401), ("edge-agent", "rollout", 8081), ("ray", "ray", 0), ("training", "ray", 0)}
 

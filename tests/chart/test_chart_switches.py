@@ -32,8 +32,13 @@ _ADDED: list[tuple[str, Object, set[tuple[str, str]]]] = [
     ),
     (
         "certificate",
-        {"network": {"certificate": {"enabled": True, "issuer": {"name": "i"}}}},
-        {("Certificate", "oc-onecode")},
+        {
+            "network": {
+                "certificate": {"enabled": True, "issuer": {"name": "i"}},
+                "ingress": {"enabled": True, "hosts": {"console": "console.test"}},
+            }
+        },
+        {("Certificate", "oc-onecode"), ("Ingress", "oc-onecode-http")},
     ),
     ("rules", {"monitoring": {"rules": {"enabled": True}}}, {("PrometheusRule", "oc-onecode")}),
     (

@@ -76,6 +76,11 @@ class Counters:
         self._floor = 0
         self._lock = threading.Lock()
 
+    @property
+    def interval_s(self) -> int:
+        """Length of an interval."""
+        return self._interval_s
+
     def set_interval(self, interval_s: int) -> None:
         """Count in intervals of another length from now on."""
         with self._lock:

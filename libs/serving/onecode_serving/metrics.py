@@ -114,6 +114,49 @@ class ServingCollector(Collector):
         yield limited
 
 
+Key = tuple[str, tuple[tuple[str, str], ...]]
+"""A sample's name and its labels, sorted."""
+
+
+def samples_of(collector: Collector) -> dict[Key, float]:
+    """Return all samples of a collector."""
+    return {
+        (one.name, tuple(sorted(one.labels.items()))): float(one.value)
+        for family in collector.collect()
+        for one in family.samples
+    }
+
+
+class SummedCollector(Collector):
+    """Tells the sums of this process and others: every metric of a server adds up.
+
+    Args:
+        own: Of this process.
+        others: Returns the samples of the others.
+    """
+
+    def __init__(self, own: ServingCollector, others: Callable[[], Mapping[Key, float]]) -> None:
+        self._own = own
+        self._others = others
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing, as the collector of one process."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Return all metrics as they are now."""
+        others = dict(self._others())
+        for family in self._own.collect():
+            whole = Metric(family.name, family.documentation, family.type)
+            for one in family.samples:
+                other = others.pop((one.name, tuple(sorted(one.labels.items()))), 0.0)
+                whole.add_sample(one.name, one.labels, one.value + other)
+            prefix = {one.name for one in family.samples} | {family.name, f"{family.name}_total"}
+            for key in [key for key in others if key[0] in prefix]:
+                whole.add_sample(key[0], dict(key[1]), others.pop(key))
+            yield whole
+
+
 def _arms(routes: Mapping[str, Route]) -> dict[tuple[str, str], str]:
     """Return the role of each version that a route names."""
     return {(route.model, str(arm.release)): arm.role for route in routes.values() for arm in route.arms}

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, cast
 from weakref import WeakSet
 
 from onecode_serving.access.access import Access
@@ -13,6 +13,7 @@ from onecode_serving.data_plane import DataPlane
 from onecode_serving.http1.engine import Http1Engine
 from onecode_serving.http1.limits import Http1Counts, Http1Limits
 from onecode_serving.http2 import Budget, Http2Counts, Http2Engine, Http2Limits
+from onecode_serving.http2.ports import App
 from onecode_serving.listen.faces import ConnectionFacts
 from onecode_serving.listen.server import OipServer
 from onecode_serving.listen.settings import ListenSettings
@@ -90,7 +91,8 @@ class _Faces:
             facts.touch,
             self._max_message,
         )
-        app.engine = Http2Engine(app, self._bounds.http2, now, self._budget, self.http2_counts)
+        # The engine hands every route back to the app that made it.
+        app.engine = Http2Engine(cast("App", app), self._bounds.http2, now, self._budget, self.http2_counts)
         self._apps.add(app)
         return app.engine
 
@@ -157,7 +159,7 @@ class ModelServer:
         """
         self.server.start()
 
-    def stop(self, *, last: bool = False) -> None:
+    def stop(self, *, last: bool = True) -> None:
         """Take no new requests and finish those in hand; see :meth:`OipServer.stop`."""
         self.server.stop(last=last)
         self._pool.shutdown(wait=False, cancel_futures=True)

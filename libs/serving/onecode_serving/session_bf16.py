@@ -50,6 +50,10 @@ class Bf16Session:
         """Return the graph's outputs."""
         return list(self._session.get_outputs())
 
+    def get_overridable_initializers(self) -> list[Any]:
+        """Return the inputs that the graph has values of its own for."""
+        return list(self._session.get_overridable_initializers())
+
     def run(self, names: Sequence[str], feeds: Mapping[str, Array], options: Any = None) -> list[Array]:
         """Return the outputs of these names; raises onnxruntime's errors as a plain session does."""
         values = {name: self._value(name, array) for name, array in feeds.items()}

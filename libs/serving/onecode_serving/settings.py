@@ -106,6 +106,7 @@ class ServingSettings(ServiceSettings):
             age_s=self.connection_age_s,
             notice_s=self.drain_notice_s,
             grace_s=self.drain_grace_s,
+            freeze=True,
         )
 
     def http2(self) -> Http2Limits:

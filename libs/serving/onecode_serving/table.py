@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from onecode_common.errors import InvalidError, NotFoundError, OnecodeError, UnavailableError
+from onecode_serving.domain.names import unknown_model
 from onecode_serving.domain.routing import Route
 from onecode_serving.version import ServedVersion
 
@@ -130,5 +131,4 @@ class Table:
         why = self.missing.get(model)
         if why is not None:
             return UnavailableError(f"model {model!r} is not loaded: {why}", code="model.not_loaded")
-        message = f"model {model[:80]!r} is not known here: known are {', '.join(sorted(self.routes)) or 'none'}"
-        return NotFoundError(message, code="model.unknown", params={"field": "model_name", "got": model[:80]})
+        return unknown_model(model)

@@ -12,6 +12,7 @@ from onecode_common.program import Part, main
 from onecode_common.tokens import CALLER, TokenIssuer, TokenVerifier, audience
 from onecode_delivery.store import VerifiedVersion
 from onecode_inference.adapters.distribution import SignedDistribution
+from onecode_inference.adapters.members import MemberProcesses
 from onecode_inference.adapters.reports import BusPublisher
 from onecode_inference.adapters.sequences import SequenceFile
 from onecode_inference.service import SOURCE, Ports, build
@@ -31,12 +32,15 @@ def assemble() -> tuple[str, str, str, Sequence[Part]]:
     distribution = _distribution(settings, clock)
     bus = Bus(settings.nats_url, settings.service, settings.nats_seed_file) if settings.nats_url else None
     publisher = BusPublisher(bus, settings.project, SOURCE) if bus else None
+    members = MemberProcesses(settings)
     ports = Ports(
         distribution=distribution,
         publisher=publisher,
         sequences=SequenceFile(settings.home_dir / "sequence", clock),
         trial=_trial,
-        access=_access(settings, clock),
+        access=open_access(settings, clock),
+        doors=members.doors,
+        start_member=members.start if settings.processes > 1 else None,
         clock=clock,
     )
     service = build(settings, ports)
@@ -60,7 +64,8 @@ def _distribution(settings: InferenceSettings, clock: Clock) -> SignedDistributi
     )
 
 
-def _access(settings: InferenceSettings, clock: Clock) -> Access:
+def open_access(settings: InferenceSettings, clock: Clock) -> Access:
+    """Return who is let in; each process of the server asks by itself."""
     verifier = TokenVerifier(settings.jwks_file, clock) if settings.jwks_file else None
 
     def verify(token: str) -> str | None:

@@ -7,10 +7,9 @@ What members count becomes part of this process's counters, so that the server r
 import base64
 import json
 import logging
-import os
 import subprocess
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -87,8 +86,9 @@ class Crew:
         self._loop.stop()
         members = list(self._members.values())
         for member in members:
-            self._quietly(member, {"stop": True})
+            self._quietly(member, lambda member: _send(member, {"stop": True, "settled": member.settled}))
         for member in members:
+            self._quietly(member, lambda member: self._take(member, _answer(member)))
             try:
                 member.process.wait(_DRAIN_S)
             except subprocess.TimeoutExpired:
@@ -178,16 +178,24 @@ class Crew:
                 member.line.close()
                 del self._members[number]
 
-    def _quietly(self, member: Member, question: dict[str, Any]) -> None:
+    def _quietly(self, member: Member, what: Callable[[Member], None]) -> None:
         try:
-            self._take(member, _ask(member, question))
+            what(member)
         except (OSError, EOFError, ValueError) as error:
             _log.warning("process %d does not answer: %r", member.number, error)
             member.process.kill()
 
 
 def _ask(member: Member, question: dict[str, Any]) -> dict[str, Any]:
+    _send(member, question)
+    return _answer(member)
+
+
+def _send(member: Member, question: dict[str, Any]) -> None:
     member.line.send_bytes(json.dumps(question).encode())
+
+
+def _answer(member: Member) -> dict[str, Any]:
     if not member.line.poll(_ANSWER_S):
         message = f"no answer within {_ANSWER_S:.0f} s"
         raise TimeoutError(message)
@@ -214,13 +222,3 @@ _GAUGES = ("onecode_inference_in_flight", "onecode_inference_connections", "nv_i
 
 def _without_gauges(samples: dict[Key, float]) -> dict[Key, float]:
     return {key: value for key, value in samples.items() if key[0] not in _GAUGES}
-
-
-def environment() -> dict[str, str]:
-    """Return the environment of a member: the same settings."""
-    return dict(os.environ)
-
-
-def pass_on(doors: Sequence[Any]) -> tuple[int, ...]:
-    """Return the descriptors of sockets."""
-    return tuple(one.fileno() for one in doors)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from prometheus_client.registry import Collector
+
 from onecode.edge.v1 import edge_pb2
 from onecode_common.clock import Clock
 from onecode_common.loops import Loop
 from onecode_common.program import Part
 from onecode_delivery.policy import Policy
 from onecode_inference.actions import Actions
+from onecode_inference.crew import Crew, Start
 from onecode_inference.ports import Distribution, Publisher, Sequences, Trial
 from onecode_inference.reconcile import Reconciler
 from onecode_inference.reporter import Reporter, Voice
@@ -22,7 +25,7 @@ from onecode_serving.access.access import Access
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.validation import Limits
-from onecode_serving.metrics import ServingCollector
+from onecode_serving.metrics import ServingCollector, SummedCollector
 from onecode_serving.server import Bounds, ModelServer
 
 SOURCE = "cloud"
@@ -40,6 +43,8 @@ class Ports(NamedTuple):
     trial: Trial
     access: Access
     clock: Clock
+    doors: tuple[int, ...] = ()
+    start_member: Start | None = None
 
 
 class Service(NamedTuple):
@@ -49,14 +54,35 @@ class Service(NamedTuple):
     reconciler: Reconciler
     reporter: Reporter
     plane: DataPlane
-    collector: ServingCollector
+    collector: Collector
+
+
+def new_plane(settings: InferenceSettings, counters: Counters, clock: Clock) -> DataPlane:
+    """Return an empty data plane; each process of the server has one."""
+    limits = Limits(settings.max_rows, settings.max_message_bytes)
+    return DataPlane(counters, clock, source=SOURCE, limits=limits)
+
+
+def new_faces(
+    settings: InferenceSettings, plane: DataPlane, access: Access, doors: tuple[int, ...] = ()
+) -> tuple[ModelServer, ServingCollector]:
+    """Return what listens and its metrics.
+
+    Args:
+        settings: Of every process alike.
+        plane: Answers.
+        access: Lets in.
+        doors: Descriptors of bound sockets; none: the addresses are opened.
+    """
+    bounds = Bounds(settings.http2(), settings.http1())
+    faces = ModelServer(plane, access, settings.listening(doors), settings.options(), bounds)
+    return faces, ServingCollector(plane, faces.server, lambda: faces.guards, access.refused)
 
 
 def build(settings: InferenceSettings, ports: Ports) -> Service:
     """Return the service; nothing runs before its parts are started."""
     counters = Counters()
-    limits = Limits(settings.max_rows, settings.max_message_bytes)
-    plane = DataPlane(counters, ports.clock, source=SOURCE, limits=limits)
+    plane = new_plane(settings, counters, ports.clock)
     voice = Voice(SOURCE, secrets.token_hex(8), ports.publisher, ports.sequences)
     reporter = Reporter(voice, counters, lambda: _status(settings, plane, reconciler, reporter), ports.clock)
     actions = Actions(reporter.tell)
@@ -68,15 +94,18 @@ def build(settings: InferenceSettings, ports: Ports) -> Service:
 
     state = StateFile(settings.home_dir / "state.json")
     reconciler = Reconciler(ports.distribution, plane, staging, actions, state, ports.clock, on_policy)
-    bounds = Bounds(settings.http2(), settings.http1())
-    faces = ModelServer(plane, ports.access, settings.listening(), settings.options(), bounds)
+    faces, own = new_faces(settings, plane, ports.access, ports.doors)
+    crew = None
+    if ports.start_member is not None:
+        crew = Crew(plane, counters, ports.start_member, settings.processes - 1, ports.clock)
     parts: list[Part] = [
         Loop("reconcile", reconciler.turn, idle_s=_TURN_S),
         Loop("reports", reporter.turn, idle_s=_TURN_S),
+        *([crew] if crew is not None else []),
         faces,
         _Serving(plane),
     ]
-    collector = ServingCollector(plane, faces.server, lambda: faces.guards, ports.access.refused)
+    collector = own if crew is None else SummedCollector(own, crew.samples)
     return Service(parts, reconciler, reporter, plane, collector)
 
 

@@ -55,6 +55,10 @@ class Signing(Protocol):
         """Return the next version of root, targets or models with the same content, valid from now."""
         ...
 
+    def advanced(self, role: str, current: bytes, by: int, now: datetime) -> bytes:
+        """Return the same content of any role but root under a number that is higher by ``by``, valid from now."""
+        ...
+
     def delegates(self, targets: bytes) -> bool:
         """Return whether targets trusts anybody with policies."""
         ...

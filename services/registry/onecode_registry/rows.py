@@ -92,6 +92,10 @@ class AliasRows(Protocol):
 class TrustRows(Protocol):
     """Signed metadata and policies in one transaction."""
 
+    def take_restored(self) -> bool:
+        """Return whether these records come from a backup and nobody has acted on it yet; who asks does."""
+        ...
+
     def current(self, role: str) -> bytes | None:
         """Return the newest metadata of a role."""
         ...

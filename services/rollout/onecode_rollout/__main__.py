@@ -44,6 +44,7 @@ class _Closing:
     def start(self) -> None:
         """Make what must exist from the first start."""
         self._service.fleet.ensure_cloud()
+        self._service.policies.overtake_lost()
 
     def stop(self) -> None:
         """End all streams."""

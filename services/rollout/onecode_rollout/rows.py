@@ -6,13 +6,12 @@ from typing import NamedTuple, Protocol
 from onecode_rollout.domain.decision import Decision
 from onecode_rollout.domain.evaluation import Interval
 from onecode_rollout.domain.fleet import Fleet, Gateway, Segment, Source
-from onecode_rollout.domain.lease import Lease
 from onecode_rollout.domain.members import Action
 from onecode_rollout.domain.policy import SegmentPolicy
 from onecode_rollout.domain.reports import ActionReport, CounterReport
 from onecode_rollout.domain.rollout import Rollout
 from onecode_rollout.domain.situation import Suspect
-from onecode_rollout.domain.wish import Followed
+from onecode_rollout.resource_rows import ResourceRows
 
 
 class StoredPolicy(NamedTuple):
@@ -113,6 +112,10 @@ class PolicyRows(Protocol):
 
     def save_fleet(self, fleet: Fleet) -> None:
         """Keep the signed list."""
+        ...
+
+    def take_restored(self) -> bool:
+        """Return whether these records come from a backup and nobody has acted on it yet; who asks does."""
         ...
 
 
@@ -225,26 +228,6 @@ class ReportRows(Protocol):
 
     def forget(self, before: float) -> None:
         """Drop counters of ended rollouts that are older."""
-        ...
-
-
-class ResourceRows(Protocol):
-    """What ModelRollout objects asked for, and which replica follows them."""
-
-    def followed(self, namespace: str) -> list[Followed]:
-        """Return all of a namespace, by name."""
-        ...
-
-    def save(self, followed: Followed) -> None:
-        """Keep a new or changed one."""
-        ...
-
-    def lease(self, name: str) -> Lease | None:
-        """Return a lease."""
-        ...
-
-    def save_lease(self, lease: Lease) -> None:
-        """Keep it."""
         ...
 
 

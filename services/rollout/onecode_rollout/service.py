@@ -28,6 +28,7 @@ class Service:
     controller: Controller
     publisher: Publisher
     resources: ResourceUse
+    policies: Policies
 
 
 def build(ports: Ports, project: str, poll_s: float) -> Service:
@@ -53,6 +54,7 @@ def build(ports: Ports, project: str, poll_s: float) -> Service:
         controller=Controller(ports, transitions, poll_s),
         publisher=Publisher(ports, policies),
         resources=ResourceUse(ports, rollouts, commands),
+        policies=policies,
     )
     telemetry.wake_controller = service.controller.loop.wake
     transitions.wake_publisher = service.publisher.loop.wake

@@ -10,6 +10,9 @@ from real_neighbours import neighbours
 from real_node import REPOSITORY, RealNode, User
 from real_readings import readings
 
+# Images of a gigabyte are unpacked, models trained, pods drained.
+pytestmark = pytest.mark.timeout(600)
+
 NAMESPACE, RELEASE = "services", "oc"
 FULL = f"{RELEASE}-onecode"
 SERVICES = ("console", "inference", "ingestion", "registry", "rollout", "training")

@@ -9,6 +9,9 @@ import pytest
 from real_node import REPOSITORY, RealNode, User
 from real_readings import readings
 
+# Images of a gigabyte are unpacked, models trained, pods drained.
+pytestmark = pytest.mark.timeout(600)
+
 NAMESPACE, RELEASE = "single", "one"
 POD = f"{RELEASE}-onecode-0"
 SETTINGS = ["--set", "single.api.existingSecret=onecode-api", "--set-string", "single.resources.requests.cpu=500m"]

@@ -55,6 +55,7 @@ class Installation:
             return {
                 name: sorted(tuple(row) for row in connection.execute(select(table)))
                 for name, table in metadata.tables.items()
+                if name != "restored"
             }
 
 

@@ -19,6 +19,7 @@ from onecode_common.errors import (
     PreconditionError,
     UnauthenticatedError,
 )
+from onecode_common.restored import JUMP, mark_restored
 from onecode_rollout.domain.plan import Budget, Step
 from onecode_rollout.domain.reports import ActionReport, CounterReport, Report, StatusReport
 
@@ -421,6 +422,22 @@ def test_a_controller_that_lost_its_memory_continues_above_what_gateways_know(wo
     newer, after = world.signer.read(world.registry.metadata)
     assert newer > version
     assert after["cloud"] > generations["cloud"]
+
+
+def test_restored_records_continue_far_above_what_was_signed_after_the_backup(world: Any) -> None:
+    running(world)
+    before, version = world.policy().generation, world.registry.version_served
+    world.service.policies.overtake_lost()
+    assert world.policy().generation == before
+    with world.database.transaction() as connection:
+        mark_restored(connection)
+    world.restart()
+    world.service.policies.overtake_lost()
+    world.service.policies.overtake_lost()
+    world.turn()
+    assert world.policy().generation == before + JUMP
+    assert version + JUMP < world.registry.version_served < version + 2 * JUMP
+    assert world.signer.read(world.registry.metadata)[1]["cloud"] == before + JUMP
 
 
 def test_a_registry_that_lost_its_memory_gets_everything_again(world: Any) -> None:

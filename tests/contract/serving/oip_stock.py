@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import serving_models as make
 import tritonclient.grpc as stock
 import tritonclient.grpc.aio as stock_aio
 from tritonclient.grpc import InferInput
+from tritonclient.utils import InferenceServerException
 
 FORMS = ("plain", "gzip", "deflate", "callback", "aio", "aio gzip", "stream", "stream gzip", "aio stream")
 """Ways to make a prediction."""
@@ -191,7 +193,15 @@ class Stock:
         return stock_aio.InferenceServerClient(address)
 
 
-Make = Callable[[], Any]
+Ask = Callable[..., Any]
+"""A method of the stock client by name, with its arguments; threads or asyncio."""
+
+
+def status_of(call: Callable[[], Any]) -> str:
+    """Return the name of the status with which a call fails."""
+    with pytest.raises(InferenceServerException) as caught:
+        call()
+    return str(caught.value.status()).removeprefix("StatusCode.")
 
 
 def tensor(name: str, array: Any, datatype: str = "FP32") -> InferInput:

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -253,14 +253,14 @@ class Rollout:
 class Inference:
     """The server's process."""
 
-    def __init__(self, home: Path, distribution: Distribution, nats_port: int) -> None:
+    def __init__(self, home: Path, distribution: Distribution, nats_port: int, **extra: str) -> None:
         self.rest, self.ops = free_port(), free_port()
         self._home = home
         self._environment = {
             "REST_ADDRESS": f"127.0.0.1:{self.rest}", "GRPC_ADDRESS": "127.0.0.1:0",
             "OPS_ADDRESS": f"127.0.0.1:{self.ops}", "HOME_DIR": str(home), "ANONYMOUS": "true",
             "DISTRIBUTION_URL": f"http://127.0.0.1:{distribution.port}", "ROOT_FILE": str(home.parent / "root.json"),
-            "NATS_URL": f"nats://127.0.0.1:{nats_port}",
+            "NATS_URL": f"nats://127.0.0.1:{nats_port}", **extra,
         }  # fmt: skip
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -281,6 +281,22 @@ class Inference:
         else:
             self._process.terminate()
         return self._process.wait(timeout=20)
+
+    def members(self) -> list[int]:
+        """Return the process ids of its further processes."""
+        assert self._process is not None
+        found = []
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/children")
+        for child in [child for thread in threads for child in thread.read_text().split()]:
+            with suppress(OSError):
+                if b"onecode_inference.member" in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.append(int(child))
+        return found
+
+    def metrics(self) -> str:
+        """Return what monitoring reads."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ops}/metrics", timeout=10) as reply:
+            return str(reply.read().decode())
 
     def ready(self) -> bool:
         """Return whether it says that it is ready."""

@@ -12,6 +12,7 @@ from onecode_common.database import Database
 from onecode_common.migrations import upgrade
 from onecode_common.objects import DirectoryObjects
 from onecode_common.outbox import Outbox
+from onecode_common.restored import JUMP, mark_restored
 from onecode_registry.adapters.inspector import ChildInspector
 from onecode_registry.adapters.mlflow_client import MlflowClient
 from onecode_registry.adapters.records import SqlRecords
@@ -125,3 +126,21 @@ def test_what_was_replaced_is_kept_a_day_and_roots_for_ever(ports: Ports, calend
         assert unit.trust.version("timestamp", 1) is None
         assert unit.trust.version("root", 1) is not None
         assert unit.trust.version("snapshot", 1) is not None
+
+
+def test_restored_records_continue_far_above_what_was_signed_after_the_backup(ports: Any) -> None:
+    """A client that accepted the last metadata before the loss accepts what is signed after it."""
+    signed = SignedMetadata(ports)
+    signed.begin()
+    before = versions(ports)
+    with ports.records.transaction() as unit:
+        mark_restored(unit._connection)
+    signed.begin()
+    after = versions(ports)
+    assert after.pop("root") == before.pop("root")
+    assert all(after[role] - before[role] >= JUMP for role in before)
+    signed.begin()
+    assert {role: versions(ports)[role] for role in after} == after
+    meta = {name: one.version for name, one in current(ports)["snapshot"].meta.items()}
+    assert meta == {"targets.json": after["targets"], "models.json": after["models"]}
+    assert current(ports)["timestamp"].snapshot_meta.version == after["snapshot"]

@@ -17,7 +17,7 @@ import pytest
 from onecode.rollout.v1 import rollout_pb2 as pb
 
 PACKAGE = Path(str(files("onecode_rollout")))
-NEWEST = sorted(path.name for path in (PACKAGE / "migrations" / "versions").glob("[0-9]*.py"))[-1]
+NEWEST = max(path.name for path in (PACKAGE / "migrations" / "versions").glob("[0-9]*.py"))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Real sockets: whoever connects is served within bounds, and nobody loses anything when the server goes."""
 
 import asyncio
+import gc
 import socket
 import threading
 import time
@@ -274,13 +275,13 @@ def test_an_inherited_socket_goes_on_listening_after_its_server(
     port = kept.getsockname()[1]
 
     def serve() -> Any:
-        return listening(plane, inherited=(kept.dup().detach(),))
+        return listening(plane, inherited=(kept.dup().detach(),), last=False)
 
     with serve() as first:
         assert first.ports == (port,)
         assert callers(port).ask(b"ask 1") == b"1"
         with serve() as second:
-            stop = threading.Thread(target=first.stop)
+            stop = threading.Thread(target=first.stop, kwargs={"last": False})
             stop.start()
             for number in range(200):
                 caller = Caller(port)
@@ -322,3 +323,32 @@ def test_the_server_is_ready_when_its_plane_is(plane: LinePlane) -> None:
         assert server.ready() == "models are loading"
         plane.reason = None
         assert server.ready() is None
+
+
+def test_a_process_that_only_serves_keeps_its_models_from_the_collector(plane: LinePlane) -> None:
+    before = gc.get_freeze_count()
+    plane.reason = "models are loading"
+    try:
+        with listening(plane, freeze=True) as server:
+            until(lambda: server._beats > 10)
+            assert gc.get_freeze_count() == before
+            plane.reason = None
+            until(lambda: gc.get_freeze_count() > before)
+    finally:
+        gc.unfreeze()
+
+
+def test_a_thousand_idle_connections_are_held_and_let_go(plane: LinePlane) -> None:
+    idle: list[socket.socket] = []
+    with listening(plane, per_address=1100) as server:
+        for _ in range(1000):
+            idle.append(socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT_S))
+            idle[-1].sendall(PREFACE)
+        until(lambda: len(plane.engines) == 1000)
+        caller = Caller(server.port)
+        assert [caller.ask(b"later %d" % number) for number in range(50)] == [b"%d" % number for number in range(50)]
+        caller.close()
+        for one in idle:
+            one.close()
+        until(lambda: server.present == 0)
+    assert plane.lost == 1001

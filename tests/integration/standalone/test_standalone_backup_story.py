@@ -1,11 +1,13 @@
 """The story goes on after a restore: the same digests, the same gateway, the next release; on the real platform."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -100,12 +102,11 @@ class Platform:
         return bool(self.server.gateways.get("gw-1").serving.get("pump") == digest)
 
     def answers(self) -> list[float]:
-        """Return the gateway's answer to one row."""
+        """Return the gateway's answer to one row; nothing while it has none."""
         body = {"inputs": [{"name": "features", "shape": [1, 2], "datatype": "FP32", "data": [1.0, 2.0]}]}
         with urllib3.PoolManager(retries=False, timeout=10) as pool:
             answer = pool.request("POST", f"{self.gateway_url}/v2/models/pump/infer", json=body)
-        assert answer.status == 200, answer.data
-        found: list[float] = answer.json()["outputs"][0]["data"]
+        found: list[float] = answer.json()["outputs"][0]["data"] if answer.status == HTTPStatus.OK else []
         return found
 
     def down(self) -> None:
@@ -179,6 +180,7 @@ def onecode(*words: object) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.timeout(400)
 def test_a_platform_that_was_backed_up_while_it_ran_goes_on_elsewhere(
     up: Callable[[Path], Platform], tmp_path: Path
 ) -> None:
@@ -190,10 +192,15 @@ def test_a_platform_that_was_backed_up_while_it_ran_goes_on_elsewhere(
     first.release(one)
     first.wait(lambda: first.serves(one), "the gateway to tell")
     before, answers = first.told(), first.answers()
+    assert answers
 
     file = tmp_path / "platform.backup"
     taken = onecode("backup", file, "--passphrase-file", secret, "--home", first.home)
     assert taken["objects"] >= 3
+    # What is released after the backup is lost with the machine, but a gateway has accepted it.
+    lost = first.import_version(tmp_path, 3.0)
+    first.release(lost)
+    first.wait(lambda: first.serves(lost), "the gateway to serve what will be lost")
     first.down()
     assert onecode("backup", "verify", file, "--passphrase-file", secret)["whole"] is True
     restored = onecode("restore", file, "--passphrase-file", secret, "--home", tmp_path / "second")
@@ -201,12 +208,15 @@ def test_a_platform_that_was_backed_up_while_it_ran_goes_on_elsewhere(
     for name in ("api-token", "keys/registry.key", "gateways/gw-1/identity/gateway.key", "registry/keys/root.key"):
         assert (tmp_path / "second" / name).read_bytes() == (first.home / name).read_bytes()
 
+    shutil.rmtree(tmp_path / "second" / "gateways" / "gw-1")
+    shutil.copytree(first.home / "gateways" / "gw-1", tmp_path / "second" / "gateways" / "gw-1", symlinks=True)
+
     second = up(tmp_path / "second")
     assert second.told() == before
-    assert second.answers() == answers
+    second.wait(lambda: second.answers() == answers, "the gateway to follow the restored cloud")
     two = second.import_version(tmp_path, 2.0)
     second.release(two)
     second.wait(lambda: second.serves(two), "the gateway to serve the next version")
-    assert second.answers() != answers
+    assert second.answers() not in ([], answers)
     assert sorted(int(release) for release, _ in second.told()["versions"]) == [1, 2]
     second.down()

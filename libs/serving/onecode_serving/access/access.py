@@ -9,7 +9,7 @@ from pathlib import Path
 
 from onecode_common.addresses import split_address
 from onecode_common.clock import Clock
-from onecode_common.errors import InvalidError, OnecodeError, UnauthenticatedError
+from onecode_common.errors import InvalidError, UnauthenticatedError
 from onecode_serving.access.grant import Grant, Meters
 from onecode_serving.domain.tenants import Tenant, Tenants, parse_tenants
 
@@ -43,7 +43,6 @@ class Access:
             changes; a change that cannot be read is logged and the last good one stays in force.
         verify: Returns the principal that a signed token proves, or None; a plain True means some service.
         clock: Time of day for the expiry of keys, monotonic for how long a verdict is remembered.
-        unknown: Returns the refusal of a model that is not here, so that a secret one is refused by the same words.
 
     Attributes:
         generation: Changes with the rules; a :class:`Grant` of another generation must not be used.
@@ -61,13 +60,11 @@ class Access:
         tokens_file: Path | None,
         clock: Clock,
         verify: Callable[[str], bool | str | None] | None = None,
-        unknown: Callable[[str], OnecodeError] | None = None,
     ) -> None:
         self._anonymous = anonymous
         self._file = tokens_file
         self._clock = clock
         self._verify = verify
-        self._unknown = unknown
         self._stamp: tuple[int, int, int] | None = None
         self._tenants = Tenants()
         self._meters: dict[str, Meters] = {}
@@ -166,7 +163,6 @@ class Access:
             until=until,
             generation=self.generation,
             secret_names=self._tenants.secret_names,
-            unknown=self._unknown,
         )
 
     def _reload(self) -> None:

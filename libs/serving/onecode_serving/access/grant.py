@@ -1,8 +1,7 @@
 """Carry what one caller was allowed, from the header that proved it to the call that uses it."""
 
-from collections.abc import Callable
-
-from onecode_common.errors import DeniedError, ExhaustedError, NotFoundError, OnecodeError
+from onecode_common.errors import DeniedError, ExhaustedError
+from onecode_serving.domain.names import unknown_model
 from onecode_serving.domain.rate import Bucket, full, take
 from onecode_serving.domain.tenants import Tenant
 
@@ -55,7 +54,7 @@ class Grant:
             and ``infer``, :meth:`check` needs to be called. It says nothing about ``admin``.
     """
 
-    __slots__ = ("_meters", "_secret", "_tenant", "_unknown", "free", "generation", "principal", "until")
+    __slots__ = ("_meters", "_secret", "_tenant", "free", "generation", "principal", "until")
 
     def __init__(
         self,
@@ -65,12 +64,10 @@ class Grant:
         until: float = float("inf"),
         generation: int = 0,
         secret_names: bool = False,
-        unknown: Callable[[str], OnecodeError] | None = None,
     ) -> None:
         self._tenant = tenant
         self._meters = meters
         self._secret = secret_names
-        self._unknown = unknown
         self.principal = tenant.principal
         self.until = until
         self.generation = generation
@@ -90,7 +87,7 @@ class Grant:
         tenant = self._tenant
         if model and not tenant.may_know(model):
             if self._secret:
-                raise self._not_here(model)
+                raise unknown_model(model)
             message = f"{tenant.principal} may not use model {model[:80]!r}: ask for it to be added to its models"
             raise DeniedError(message, code="access.model", params={"field": "model_name", "got": model[:80]})
         if verb not in tenant.verbs and verb != "health":
@@ -133,9 +130,3 @@ class Grant:
     def _exhausted(self, message: str, code: str, retry_after_ms: int) -> ExhaustedError:
         self._meters.refused += 1
         return ExhaustedError(message, code=code, params={"retry_after_ms": retry_after_ms})
-
-    def _not_here(self, model: str) -> OnecodeError:
-        if self._unknown is not None:
-            return self._unknown(model)
-        message = f"model {model[:80]!r} is not known here"
-        return NotFoundError(message, code="model.unknown", params={"field": "model_name", "got": model[:80]})

@@ -135,17 +135,10 @@ class OipClient:
         Raises:
             OnecodeError: Of the first request that failed; the others are no longer waited for.
         """
-        loop, block = asyncio.get_running_loop(), self._block(_INFER, timeout)
-        deadline = loop.time() + timeout
-        connection = await self._usable(deadline)
+        deadline = asyncio.get_running_loop().time() + timeout
         messages = [self._codec.request(model, version, inputs, outputs, unit) for inputs in batch]
-        calls, futures = [], []
-        for message in messages:
-            future: asyncio.Future[bytes] = loop.create_future()
-            calls.append(Call(block, message, deadline, _Waiter(future)))
-            futures.append(future)
-        for call in calls:
-            connection.submit(call)
+        connection = await self._usable(deadline)
+        calls, futures = self._begun(connection, messages, deadline, timeout)
         try:
             return [
                 self._codec.prediction(await self._or_again(future, message, deadline, timeout))
@@ -223,6 +216,19 @@ class OipClient:
                 raise
         text = f"{self._address} refused the call {_MOST_TRIES} times without looking at it"
         raise UnavailableError(text, code="client.refused")
+
+    def _begun(
+        self, connection: Connection, messages: Sequence[bytes], deadline: float, timeout_s: float
+    ) -> "tuple[list[Call], list[asyncio.Future[bytes]]]":
+        """Make many predictions at once."""
+        loop, block = asyncio.get_running_loop(), self._block(_INFER, timeout_s)
+        futures: list[asyncio.Future[bytes]] = [loop.create_future() for _ in messages]
+        calls = [
+            Call(block, message, deadline, _Waiter(future)) for message, future in zip(messages, futures, strict=True)
+        ]
+        for call in calls:
+            connection.submit(call)
+        return calls, futures
 
     async def _or_again(
         self, future: "asyncio.Future[bytes]", message: bytes, deadline: float, timeout_s: float

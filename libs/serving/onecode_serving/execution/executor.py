@@ -30,11 +30,11 @@ MAX_WAITING = 8192
 class Turns(Protocol):
     """The event loop, as far as it is needed here."""
 
-    def soon(self, callback: Callable[[], None]) -> None:
+    def soon(self, callback: Callable[[], None], /) -> object:
         """Call back at the end of this turn; called on the loop's thread."""
         ...
 
-    def from_thread(self, callback: Callable[[], None]) -> None:
+    def from_thread(self, callback: Callable[[], None], /) -> None:
         """Call back on the loop's thread; called from any."""
         ...
 

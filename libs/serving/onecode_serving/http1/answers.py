@@ -8,7 +8,8 @@ KEEP = b"Connection: keep-alive\r\n\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _REASONS = {
     400: b"Bad Request", 408: b"Request Timeout", 417: b"Expectation Failed", 431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error", 501: b"Not Implemented", 505: b"HTTP Version Not Supported",
+    500: b"Internal Server Error", 501: b"Not Implemented", 503: b"Service Unavailable",
+    505: b"HTTP Version Not Supported",
 }  # fmt: skip
 
 

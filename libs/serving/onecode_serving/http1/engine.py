@@ -4,8 +4,8 @@ from typing import Generic
 
 from onecode_serving.http1.answers import CLOSE, CONTINUE, END, KEEP, Answer, refusal
 from onecode_serving.http1.app import App, Route
-from onecode_serving.http1.body import IncomingBody
-from onecode_serving.http1.head import TOO_LARGE_HEAD, Head, HeadError
+from onecode_serving.http1.body import Budget, IncomingBody
+from onecode_serving.http1.head import TOO_LARGE_HEAD, Head, HeadError, require_bounded, require_lines
 from onecode_serving.http1.heads import HeadCache
 from onecode_serving.http1.limits import Http1Counts, Http1Limits
 from onecode_serving.http1.patience import Patience, Verdict
@@ -14,17 +14,24 @@ from onecode_serving.http1.patience import Patience, Verdict
 class Http1Engine(Generic[Route]):
     """One connection. It never raises for anything a peer sends, and knows neither sockets nor clocks.
 
+    Args:
+        app: What answers.
+        limits: Bounds.
+        now: Monotonic seconds.
+        budget: Counts what is kept of unfinished bodies of all connections; None: nobody counts.
+
     Attributes:
         closing: Once :meth:`take` is written, the connection ends.
         finished: After :meth:`shutdown`: everything accepted is answered.
     """
 
-    def __init__(self, app: App[Route], limits: Http1Limits, now: float) -> None:
+    def __init__(self, app: App[Route], limits: Http1Limits, now: float, budget: Budget | None = None) -> None:
         self.closing = False
         self.finished = False
         self.counts = Http1Counts()
         self._app = app
         self._limits = limits
+        self._budget = budget
         self._heads = HeadCache(app, limits)
         self._now = now
         self._patience = Patience(limits, now)
@@ -37,8 +44,7 @@ class Http1Engine(Generic[Route]):
         self._running = False
         self._draining = False
         self._head: Head | None = None
-        # Of a request whose body has not arrived whole:
-        self._route: Route | None = None
+        self._route: Route | None = None  # of a request whose body has not arrived whole
         self._body: IncomingBody | None = None
         self._refusal: Answer | None = None
 
@@ -141,10 +147,8 @@ class Http1Engine(Generic[Route]):
         try:
             self._work(data, position)
         except HeadError as error:
-            if error.status == TOO_LARGE_HEAD:
-                self.counts.too_large += 1
-            else:
-                self.counts.malformed += 1
+            self.counts.too_large += error.status == TOO_LARGE_HEAD
+            self.counts.malformed += error.status != TOO_LARGE_HEAD
             self._refuse(error.status, error.text)
         finally:
             self._running = False
@@ -152,8 +156,7 @@ class Http1Engine(Generic[Route]):
     def _work(self, data: bytes, position: int) -> None:
         if self._body is not None:
             position = self._more(self._body, data)
-        end = len(data)
-        while position < end and not self.closing and self._patience.linger_until is None:
+        while position < len(data) and not self.closing and self._patience.linger_until is None:
             if self._busy or (self._out and sum(map(len, self._out)) > self._limits.pause_bytes):
                 self._keep(data[position:])
                 return
@@ -168,8 +171,7 @@ class Http1Engine(Generic[Route]):
         if data.startswith(b"\r\n", start):
             # Some old clients end a body with an empty line that its length does not count.
             return start + 2
-        if end - start > self._limits.head_bytes:
-            raise HeadError(TOO_LARGE_HEAD, f"the head is longer than {self._limits.head_bytes} bytes")
+        require_bounded(end - start, self._limits.head_bytes)
         head, route, length = self._heads.find(data[start:end])
         self._head = head
         stop = end + length
@@ -189,10 +191,8 @@ class Http1Engine(Generic[Route]):
         """Keep the beginning of a head, if it can still become one."""
         if part == b"\r\n":
             return
-        if len(part) > self._limits.head_bytes:
-            raise HeadError(TOO_LARGE_HEAD, f"the head is longer than {self._limits.head_bytes} bytes")
-        if part.count(b"\n") != part.count(b"\r\n"):
-            raise HeadError(400, "a line of the head ends without CR LF")
+        require_bounded(len(part), self._limits.head_bytes)
+        require_lines(part)
         self._patience.began(self._now)
         self._input = bytearray(part)
         self._scanned = len(part)
@@ -230,7 +230,7 @@ class Http1Engine(Generic[Route]):
         if early is None and head.expects and end == len(data):
             self._out.append(CONTINUE)
         self._route, self._refusal = route, early
-        self._body = IncomingBody(length, -1 if early else route.max_body, self._limits)
+        self._body = IncomingBody(length, -1 if early else route.max_body, self._limits, self._budget)
         return end + self._more(self._body, data[end:]) if end < len(data) else end
 
     def _more(self, body: IncomingBody, data: bytes) -> int:
@@ -241,24 +241,25 @@ class Http1Engine(Generic[Route]):
         if body.too_large and self._refusal is None:
             self.counts.too_large += 1
             self._refusal = self._app.too_large(route)
+        elif body.starved and self._refusal is None:
+            self._refusal = refusal(503, "too many unfinished requests are held: try again later")
+        early = self._refusal
         if body.done:
-            self._complete(route, body, self._refusal)
-        elif self._refusal is not None and body.discarded > self._limits.drain_bytes:
-            self._last_word(self._refusal)
+            self._forget_body()
+            if early is None:
+                self._hand(route, body.content())
+            elif self._head is not None:
+                self._patience.quiet_since = None
+                self._send(self._head, early.head, (early.body,))
+        elif early is not None and body.discarded > self._limits.drain_bytes:
+            self._last_word(early)
             return len(data)
         return taken
 
-    def _complete(self, route: Route, body: IncomingBody, early: Answer | None) -> None:
-        self._forget_body()
-        if early is None:
-            self._hand(route, body.content())
-            return
-        assert self._head is not None  # noqa: S101 - a body follows a head
-        self._patience.quiet_since = None
-        self._send(self._head, early.head, (early.body,))
-
     def _forget_body(self) -> None:
         self._patience.request_since = None
+        if self._body is not None:
+            self._body.close()
         self._route = self._refusal = self._body = None
 
     def _last_word(self, answer: Answer) -> None:

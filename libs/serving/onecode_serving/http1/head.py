@@ -98,6 +98,26 @@ def check_field(line: bytes) -> tuple[str, str]:
     return match[1].decode().lower(), match[2].decode("latin-1").rstrip(" \t")
 
 
+def require_bounded(size: int, most: int) -> None:
+    """Refuse a head of this many bytes if that is too long.
+
+    Raises:
+        HeadError: It is.
+    """
+    if size > most:
+        raise HeadError(TOO_LARGE_HEAD, f"the head is longer than {most} bytes")
+
+
+def require_lines(part: bytes) -> None:
+    """Refuse the beginning of a head that can have no good end.
+
+    Raises:
+        HeadError: One of its lines ends without CR LF.
+    """
+    if part.count(b"\n") != part.count(b"\r\n"):
+        raise HeadError(BAD_REQUEST, "a line of the head ends without CR LF")
+
+
 def _fields(lines: list[bytes]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for line in lines:

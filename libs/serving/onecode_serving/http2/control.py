@@ -91,7 +91,7 @@ class Control(Intake):
             raise ProtocolError(PROTOCOL_ERROR, f"a frame of type {kind} before SETTINGS")
         rule = _RULES.get(kind)
         if rule is None:
-            self._guard.control(self._now)
+            self._control()
             return
         name, length, on_stream = rule
         if on_stream is not None and on_stream != bool(stream):
@@ -101,7 +101,7 @@ class Control(Intake):
         _TAKERS[kind](self, flags, stream, payload)
 
     def _priority_in(self, _flags: int, stream: int, payload: bytes) -> None:
-        self._guard.control(self._now)
+        self._control()
         if unpack_u32(payload, 0)[0] & GREATEST == stream:
             raise ProtocolError(PROTOCOL_ERROR, f"stream {stream} depends on itself")
 
@@ -121,7 +121,7 @@ class Control(Intake):
         if flags & ACK:
             if payload:
                 raise ProtocolError(FRAME_SIZE_ERROR, f"an acknowledgement of settings of {len(payload)} bytes")
-            self._guard.control(self._now)
+            self._control()
             if not self._acked:
                 self._acked = True
                 if self._limits.table_bytes != _FIRST_TABLE:
@@ -130,7 +130,7 @@ class Control(Intake):
             return
         if len(payload) % 6:
             raise ProtocolError(FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes: not a multiple of six")
-        self._guard.control(self._now, 1 + len(payload) // _SETTINGS_WEIGHT)
+        self._control(1 + len(payload) // _SETTINGS_WEIGHT)
         self._greeted = True
         for name, value in read_settings(payload):
             self._apply(name, value)
@@ -168,7 +168,7 @@ class Control(Intake):
         self._ready.update({stream: slow for stream, slow in self._streams.items() if slow.queue})
 
     def _ping_in(self, flags: int, _stream: int, payload: bytes) -> None:
-        self._guard.control(self._now)
+        self._control()
         if not flags & ACK:
             self._acknowledge()
             self._out.append(frame(PING, ACK, 0, payload))
@@ -177,7 +177,7 @@ class Control(Intake):
 
     def _goaway_in(self, _flags: int, _stream: int, payload: bytes) -> None:
         """The client opens no more streams: nothing to do, it closes the connection itself."""
-        self._guard.control(self._now)
+        self._control()
         if len(payload) < 8:  # noqa: PLR2004 - last stream and code
             raise ProtocolError(FRAME_SIZE_ERROR, f"GOAWAY of {len(payload)} bytes: it has at least 8")
 

@@ -9,17 +9,23 @@ from onecode_serving.http2.limits import Http2Limits
 class Guard:
     """The counters of one connection."""
 
-    __slots__ = ("_controls", "_limits", "_resets", "_second")
+    __slots__ = ("_controls", "_limits", "_resets", "_second", "_work")
 
     def __init__(self, limits: Http2Limits, now: float) -> None:
         self._limits = limits
         self._second = now
-        self._controls = 0
+        self._controls = self._work = 0
         # (when, streams opened until then, streams open then) of the latest resets.
         self._resets: deque[tuple[float, int, int]] = deque(maxlen=limits.resets + 1)
 
-    def control(self, now: float, weight: int = 1) -> None:
+    def control(self, now: float, work: int, weight: int = 1) -> None:
         """Count frames that cost us work and bring no request.
+
+        Args:
+            now: When they came.
+            work: Requests that came and DATA frames that we sent, ever: each allows one more, because grpc-go
+                measures its bandwidth by a PING for each answer.
+            weight: How many frames they count for.
 
         Raises:
             ProtocolError: Too many within a second.
@@ -27,8 +33,9 @@ class Guard:
         if now - self._second >= 1.0:
             self._second = now
             self._controls = 0
+            self._work = work
         self._controls += weight
-        if self._controls > self._limits.controls:
+        if self._controls > self._limits.controls + work - self._work:
             raise _calm(f"more than {self._limits.controls} control frames in a second")
 
     def reset(self, now: float, opened: int, still_open: int) -> None:

@@ -78,10 +78,7 @@ class HeaderDecoder:
             else:
                 stored = bool(first & 0x40)
                 index, at = _integer(block, at, 0x3F if stored else 0x0F)
-                if index:
-                    name = self._entry(index)[0]
-                else:
-                    name, at = _text(block, at)
+                name, at = (self._entry(index)[0], at) if index else _text(block, at)
                 value, at = _text(block, at)
                 field = (name, value)
                 if stored:

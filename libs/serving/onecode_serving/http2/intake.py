@@ -24,7 +24,7 @@ from onecode_serving.http2.sending import SAID_GOODBYE, Sender
 from onecode_serving.http2.stream import Stream
 
 Entry = tuple[Route, int, int]
-"""A route, the greatest body that the fast lane may hand over (-1: it may not), the announced length."""
+"""A route, the greatest body that the fast lane may hand over (-1: none), the announced length."""
 
 _PRIORITY_BYTES = 5
 
@@ -39,6 +39,7 @@ class Intake(Sender):
         self._used = 0
         self._half = limits.connection_window // 2
         self._gathering = 0
+        self._gathering_since = now
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._gathered_end = 0
@@ -62,6 +63,7 @@ class Intake(Sender):
             self._block_in(stream, block, flags & END_STREAM)
         else:
             self._gathering = stream
+            self._gathering_since = self._now
             self._gathered_end = flags & END_STREAM
             self._gathered = []
             self._gathered_bytes = 0
@@ -141,7 +143,7 @@ class Intake(Sender):
             return None
         route = self._app.head(headers)
         fast = length == NO_LENGTH and not route.streaming
-        entry = (route, route.max_body if fast else -1, length)
+        entry = (route, min(route.max_body, self._limits.frame_bytes) if fast else -1, length)
         # A block that changes the table means something else the second time.
         if route.cacheable and not changed and len(block) <= self._limits.cached_block_bytes:
             if len(self._cache) >= self._limits.cached_blocks:
@@ -201,7 +203,7 @@ class Intake(Sender):
         data = without_padding(flags, payload)
         end = flags & END_STREAM
         if not data and not end:
-            self._guard.control(self._now)
+            self._control()
         slow.used += size
         if slow.used > self._limits.stream_window:
             self._provoked(stream, FLOW_CONTROL_ERROR)

@@ -5,6 +5,9 @@ The names H1-H11 are those of the hardening table in the reference of the model 
 
 from dataclasses import dataclass
 
+from onecode_common.errors import InvalidError
+from onecode_serving.http2.frames import FIRST_WINDOW, GREATEST, GREATEST_FRAME, SMALLEST_FRAME
+
 
 @dataclass(frozen=True, slots=True)
 class Http2Limits:
@@ -19,7 +22,8 @@ class Http2Limits:
         list_bytes: H4, decoded header list: name + value + 32 for each field.
         list_fields: H4, fields of one list.
         table_bytes: H4, the peer's dynamic header table.
-        controls: H5, SETTINGS, PING, PRIORITY, unknown frames and empty DATA in one second.
+        controls: H5, SETTINGS, PING, PRIORITY, unknown frames and empty DATA in one second, and one more for each call
+            and each DATA frame of ours in that second.
         acks: H5, acknowledgements that wait to be written.
         updates_at_start: H5, WINDOW_UPDATE frames that need no reason.
         updates_per_call: H5, further ones that each request brings along.
@@ -30,7 +34,7 @@ class Http2Limits:
         stream_queue: H7, bytes that may wait for a slow reader on one stream.
         connection_queue: H7, the same on one connection.
         stall_s: H7, seconds without progress of a reader.
-        unary_s: H8, seconds from HEADERS to END_STREAM of a unary request.
+        unary_s: H8, seconds from HEADERS to END_STREAM of a unary request, and for one header block.
         silence_s: H8, seconds between two DATA frames of a streaming request.
         preface_s: H8, seconds until the preface and the first SETTINGS are there.
         idle_s: H8, seconds without a byte from a peer that has no open stream.
@@ -40,6 +44,9 @@ class Http2Limits:
         low_water: Bytes waiting below which :meth:`App.writable` is called.
         cached_blocks: Header blocks that are remembered.
         cached_block_bytes: The longest block that is remembered.
+
+    Raises:
+        InvalidError: A window or frame size outside what the protocol can say.
     """
 
     streams: int = 64
@@ -70,6 +77,16 @@ class Http2Limits:
     low_water: int = 64 * 1024
     cached_blocks: int = 32
     cached_block_bytes: int = 512
+
+    def __post_init__(self) -> None:
+        for name, value, least, most in (
+            ("stream_window", self.stream_window, FIRST_WINDOW, GREATEST),
+            ("connection_window", self.connection_window, FIRST_WINDOW, GREATEST),
+            ("frame_bytes", self.frame_bytes, SMALLEST_FRAME, GREATEST_FRAME),
+        ):
+            if not least <= value <= most:
+                message = f"{name} is {value}: choose from {least} to {most}"
+                raise InvalidError(message)
 
 
 @dataclass(slots=True)

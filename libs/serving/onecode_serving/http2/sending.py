@@ -55,13 +55,11 @@ class Sender(Streams):
             stream: As the application got it.
             block: Encoded response headers, or b"".
             data: Body bytes; what does not fit the windows waits.
-            trailers: None: more will come. b"": END_STREAM on the last frame. Else the encoded trailers; if neither
-                block nor data were ever sent they are a Trailers-Only answer.
+            trailers: None: more will come. b"": END_STREAM on the last frame. Else encoded; alone they are an answer.
         """
         credit = self._light.get(stream)
         if credit is None:
-            waiting = self._streams.get(stream)
-            if waiting is not None and waiting.trailers is None:
+            if (waiting := self._streams.get(stream)) and waiting.trailers is None:
                 self._send_slowly(stream, waiting, block, data, trailers)
             return
         size = len(data)
@@ -100,7 +98,6 @@ class Sender(Streams):
     def _send_slowly(self, stream: int, slow: Stream, block: bytes, data: bytes, trailers: bytes | None) -> None:
         if block:
             self._send_block(stream, block, 0)
-            slow.started = True
         if trailers is not None:
             slow.trailers = trailers
         if data:
@@ -167,6 +164,7 @@ class Sender(Streams):
         self._window -= size
         slow.credit -= size
         self._updates += self._limits.updates_per_data
+        self._written += 1
         last = not slow.queue and slow.trailers is not None
         self._out.append(pack_head(size << 8, END_STREAM if last and not slow.trailers else 0, stream))
         self._out.append(data)

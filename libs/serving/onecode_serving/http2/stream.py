@@ -26,7 +26,6 @@ class Stream:
         queue: What waits to be sent; views, none empty.
         queued: Bytes in ``queue``.
         trailers: None while the answer goes on; then what follows the queue, b"" for END_STREAM on DATA.
-        started: Response headers were sent.
         crowded: ``queued`` went above high water and has not been below low water since.
         moved: When the queue last got shorter; None while that is not known.
     """
@@ -46,7 +45,6 @@ class Stream:
         "queue",
         "queued",
         "route",
-        "started",
         "told",
         "trailers",
         "used",
@@ -56,7 +54,7 @@ class Stream:
         self.route = route
         self.content = content
         self.heard = heard
-        self.ended = self.told = self.discard = self.paused = self.started = self.crowded = False
+        self.ended = self.told = self.discard = self.paused = self.crowded = False
         self.got = self.used = self.credit = self.queued = 0
         self.queue: deque[memoryview] = deque()
         self.trailers: bytes | None = None

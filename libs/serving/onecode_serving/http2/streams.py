@@ -54,6 +54,7 @@ class Streams:
         self._highest = 0
         self._queued = 0
         self._opened = 0
+        self._written = 0  # DATA frames of the slow lane
 
     @property
     def idle(self) -> bool:
@@ -69,6 +70,10 @@ class Streams:
         """End a stream by RST_STREAM; silently nothing if it is not open. ``gone`` does not follow."""
         if stream in self._light or stream in self._streams:
             self._drop(stream, code)
+
+    def _control(self, weight: int = 1) -> None:
+        """Count control frames that came; a ProtocolError if they are a flood."""
+        self._guard.control(self._now, self._opened + self._written, weight)
 
     def _drop(self, stream: int, code: int) -> None:
         """Write RST_STREAM and forget the stream, open or not."""

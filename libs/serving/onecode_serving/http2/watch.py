@@ -66,6 +66,9 @@ class Watch(Control):
                 self.counts.slow += 1
                 self.closing = True
             return due
+        if self._gathering and now - self._gathering_since >= self._limits.unary_s:
+            self.counts.slow += 1
+            raise ProtocolError(ENHANCE_YOUR_CALM, "a header block that does not end: send it whole")
         due = self._check_reader(now)
         if self._leaving == 1:
             self._left = now if self._left is None else self._left

@@ -1,6 +1,7 @@
 """Listen, as a part of a program: one thread with one loop serves every face of one data plane."""
 
 import asyncio
+import gc
 import logging
 import socket
 import threading
@@ -89,6 +90,7 @@ class OipServer:
         self._began = began
         self._beat = beat
         self._beats = 0
+        self._to_freeze = settings.freeze
         self._make_loop = loop
         self._certificates = _certificates(settings)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,7 +126,7 @@ class OipServer:
         self._turned = time.monotonic()
         self._thread.start()
 
-    def stop(self, *, last: bool = False) -> None:
+    def stop(self, *, last: bool = True) -> None:
         """Drain: end accepting, finish what was accepted, close; what is left after the grace is cut.
 
         Args:
@@ -216,8 +218,16 @@ class OipServer:
         self._beats += 1
         if self._beats % _TICKS == 0:
             peers.tick(now)
+            self._freeze()
         if self._beat is not None:
             self._beat()
+
+    def _freeze(self) -> None:
+        """Spare the collector the modules and models that stay for ever: a full collection would stop all callers."""
+        if self._to_freeze and self._plane.ready() is None:
+            self._to_freeze = False
+            gc.collect()
+            gc.freeze()
 
     async def _drain(self, *, last: bool) -> None:
         """Let go in the order in which nobody loses anything."""

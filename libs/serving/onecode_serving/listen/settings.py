@@ -29,6 +29,8 @@ class ListenSettings:
         age_grace_s: How long what such a peer still has open may go on.
         notice_s: Between "not ready" and the end of accepting, so that whoever sends callers here hears of it.
         grace_s: For what was accepted to end, then it is cut.
+        freeze: Once the plane is ready, the garbage collector looks at nothing any more that is there by then; for a
+            process that does nothing but serve.
     """
 
     rest_address: str
@@ -48,3 +50,4 @@ class ListenSettings:
     age_grace_s: float = 300.0
     notice_s: float = 0.0
     grace_s: float = 8.0
+    freeze: bool = False

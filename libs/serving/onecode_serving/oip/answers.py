@@ -32,8 +32,9 @@ def server_ready(service: OipService, body: bytes, _call: Call) -> bytes:
 def model_ready(service: OipService, body: bytes, call: Call) -> bytes:
     """Say whether a request to this model and version would be answered; not knowing them is no error."""
     message = parsed(pb.ModelReadyRequest, body)
-    _check(call, READ, message.name)
-    ready = service.plane.model_ready(message.name, message.version)
+    known = _knows(call, message.name)
+    _check(call, READ, message.name if known else "")
+    ready = known and service.plane.model_ready(message.name, message.version)
     return pb.ModelReadyResponse(ready=ready).SerializeToString()
 
 
@@ -97,7 +98,7 @@ def repository_index(service: OipService, body: bytes, call: Call) -> bytes:
     models = [
         entry(name=one.name, version=one.version, state=one.state, reason=one.reason)
         for one in service.repository.index(message.repository_name, ready=message.ready)
-        if call.grant is None or call.grant.knows(one.name)
+        if _knows(call, one.name)
     ]
     return pb.RepositoryIndexResponse(models=models).SerializeToString()
 
@@ -121,8 +122,10 @@ def repository_unload(service: OipService, body: bytes, call: Call) -> bytes:
     """Make a model answer no more."""
     message = parsed(pb.RepositoryModelUnloadRequest, body)
     repository, model = dialect(message.repository_name, message.model_name)
-    _check(call, ADMIN, model)
-    service.repository.unload(model, _repository_parameters(message.parameters), repository)
+    known = _knows(call, model)
+    _check(call, ADMIN, model if known else "")
+    if known:
+        service.repository.unload(model, _repository_parameters(message.parameters), repository)
     return pb.RepositoryModelUnloadResponse(model_name=model, isUnloaded=True).SerializeToString()
 
 
@@ -202,6 +205,11 @@ def log_settings(service: OipService, body: bytes, call: Call) -> bytes:
 def _check(call: Call, verb: str, model: str = "") -> None:
     if call.grant is not None:
         call.grant.check(verb, model)
+
+
+def _knows(call: Call, model: str) -> bool:
+    """Return whether the caller may learn of such a model; if not, it is told what is said of unknown ones."""
+    return call.grant is None or call.grant.knows(model)
 
 
 def _repository_parameters(parameters: Mapping[str, pb.ModelRepositoryParameter]) -> dict[str, Any]:

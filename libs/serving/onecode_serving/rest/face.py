@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from onecode_serving.access.access import Access
+from onecode_serving.http1.body import Budget
 from onecode_serving.http1.engine import Http1Engine
 from onecode_serving.http1.limits import Http1Limits
 from onecode_serving.oip.service import OipService
@@ -24,6 +25,7 @@ class RestFace:
         limits: Of one connection.
         offload: Where slow work goes; None: it stays on the loop.
         clock: Monotonic seconds, the data plane's.
+        budget: Counts what is kept of unfinished bodies of all connections; None: nobody counts.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class RestFace:
         limits: Http1Limits | None = None,
         offload: Offload | None = None,
         clock: Callable[[], float] | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._service = service
         self._access = access
@@ -43,6 +46,7 @@ class RestFace:
         # A refused body is read to its end, so that stock clients, which send all before they read, see the refusal.
         self._limits = replace(base, drain_bytes=max(base.drain_bytes, max_message))
         self._offload = offload
+        self._budget = budget
         self._clock = clock or service.clock.monotonic
         self._control = Control(service)
         self._plans = Plans(service.plane)
@@ -67,5 +71,5 @@ class RestFace:
             self._offload,
             self._clock,
         )
-        app.engine = Http1Engine(app, self._limits, now)
+        app.engine = Http1Engine(app, self._limits, now, self._budget)
         return app.engine

@@ -6,6 +6,7 @@ plan that says all there is to know, and the numbers go straight into the batch.
 
 from collections.abc import Sequence
 
+from onecode_common.errors import OnecodeError
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.execution.job import Plan, Shapes, Target
 from onecode_serving.oip.convert import id_field, raw_field, reply_head, request_of
@@ -33,9 +34,6 @@ class Plans:
         """Return the plan of a message with its prefix, and where its numbers begin; None where it needs a look.
 
         A head is planned when it comes for the second time in one generation: many never do.
-
-        Raises:
-            OnecodeError: The request is bad.
         """
         start = split_head(body[PREFIX:])
         if start is None or start > _HEAD:
@@ -51,7 +49,11 @@ class Plans:
                 self._seen.clear()
             self._seen[head] = generation
             return None, 0
-        plan = self._plane.plan(request_of(body[PREFIX:], None, float("inf")))
+        try:
+            plan = self._plane.plan(request_of(body[PREFIX:], None, float("inf")))
+        except OnecodeError:
+            # The long way refuses it, after it has asked whether the caller may know of the model at all.
+            return None, 0
         if plan is None:
             return None, 0
         if len(self.known) >= _PLANS:

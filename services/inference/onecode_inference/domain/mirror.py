@@ -22,7 +22,9 @@ def to_document(
     """Return what is served, as a JSON document; equal states give equal documents."""
     return {
         "installed": sorted(installed),
-        "routes": [{**asdict(routes[name]), "arms": [asdict(arm) for arm in routes[name].arms]} for name in sorted(routes)],
+        "routes": [
+            {**asdict(routes[name]), "arms": [asdict(arm) for arm in routes[name].arms]} for name in sorted(routes)
+        ],
         "missing": dict(missing),
         "hidden": sorted(hidden),
         "reason": reason,

@@ -130,6 +130,12 @@ class FileSigning:
         """Return the next version with the same content, valid from now."""
         return self._next(role, Metadata[Any].from_bytes(current), now)
 
+    def advanced(self, role: str, current: bytes, by: int, now: datetime) -> bytes:
+        """Return the same content under a number that is higher by ``by``, valid from now."""
+        metadata = Metadata[Any].from_bytes(current)
+        metadata.signed.version += by - 1
+        return self._next(role, metadata, now)
+
     def delegates(self, targets: bytes) -> bool:
         """Return whether targets trusts anybody with policies."""
         return FLEET in _read(targets, Targets).signed.delegations.roles

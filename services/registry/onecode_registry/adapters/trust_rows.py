@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
+from onecode_common.restored import take_restored
 from onecode_registry.adapters.tables import named, policies, signed, version_files
 
 _ROOT = "root"
@@ -15,6 +16,10 @@ class SqlTrust:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    def take_restored(self) -> bool:
+        """Return whether these records come from a backup and nobody has acted on it yet."""
+        return take_restored(self._connection)
 
     def current(self, role: str) -> bytes | None:
         """Return the newest metadata of a role."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from onecode_common.errors import UnavailableError
+from onecode_common.restored import JUMP
 from onecode_registry.domain.version import Version, manifest_path
 from onecode_registry.ports import Fleet, Ports, Target
 from onecode_registry.rows import Unit
@@ -41,6 +42,8 @@ class SignedMetadata:
                 unit.audit("service:registry", "trust.create", "root", "version 1")
                 return self._required(unit, "root")
             self._signing.require_keys()
+            if unit.trust.take_restored():
+                self._overtake_lost(unit, now)
             current = self._required(unit, "targets")
             targets = self._signing.delegating(current, now) if self._signing.delegates(current) else None
             if targets is not None:
@@ -109,6 +112,18 @@ class SignedMetadata:
         now = self._clock.now()
         targets = self._signing.delegating(self._required(unit, "targets"), now)
         self._publish(unit, {"fleet": fleet} | ({} if targets is None else {"targets": targets}), now)
+
+    def _overtake_lost(self, unit: Unit, now: datetime) -> None:
+        """Continue far above the numbers of a backup: gateways may have accepted what was signed after it."""
+        ahead = {
+            role: self._signing.advanced(role, self._required(unit, role), JUMP, now)
+            for role in ("targets", "models", "snapshot", "timestamp")
+        }
+        for role in ("snapshot", "timestamp"):
+            content = ahead.pop(role)
+            unit.trust.put(role, self._signing.version(content), content, now)
+        self._publish(unit, ahead, now)
+        unit.audit("service:registry", "trust.overtake", "metadata", f"restored: {JUMP} numbers are left out")
 
     def _publish(self, unit: Unit, changed: Mapping[str, bytes], now: datetime) -> None:
         versions = {}

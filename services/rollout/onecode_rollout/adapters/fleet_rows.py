@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from onecode_common.canonical import sha256_hex
+from onecode_common.restored import take_restored
 from onecode_rollout.adapters.documents import policy_from, policy_text, source_from, source_text
 from onecode_rollout.adapters.tables import ASSERTIONS, FLEET, GATEWAYS, POLICIES, SEGMENTS, SOURCES
 from onecode_rollout.adapters.upsert import upsert
@@ -150,6 +151,10 @@ class SqlPolicyRows:
             "published": fleet.published,
         }
         upsert(self._connection, FLEET, values)
+
+    def take_restored(self) -> bool:
+        """Return whether these records come from a backup and nobody has acted on it yet."""
+        return take_restored(self._connection)
 
 
 def _gateway(row: Row[Any]) -> Gateway:

@@ -11,7 +11,7 @@ from onecode_rollout.domain.wish import Followed
 
 
 class SqlResourceRows:
-    """Objects and leases; see :class:`onecode_rollout.rows.ResourceRows`."""
+    """Objects and leases; see :class:`onecode_rollout.resource_rows.ResourceRows`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

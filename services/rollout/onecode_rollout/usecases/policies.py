@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from onecode_common.errors import ConflictError, InvalidError, PreconditionError
+from onecode_common.restored import JUMP
 from onecode_rollout.domain.fleet import Fleet
 from onecode_rollout.domain.policy import Entry, SegmentPolicy, Times, changed, document
 from onecode_rollout.ports import Ports, Rows, StoredPolicy
@@ -95,6 +96,18 @@ class Policies:
                 rows.policies.save_fleet(replace(fleet, published=version))
         if version > fleet.version:
             self._catch_up()
+
+    def overtake_lost(self) -> None:
+        """Continue far above the numbers of a backup: gateways may have accepted what was signed after it."""
+        with self._ports.records.transaction() as rows:
+            if not rows.policies.take_restored():
+                return
+            policies = [rows.policies.policy(stored.segment) for stored in rows.policies.stored()]
+            raised = [replace(one, generation=one.generation + JUMP) for one in policies if one is not None]
+            fleet = rows.policies.fleet()
+            rows.policies.save_fleet(replace(fleet, version=fleet.version + JUMP))
+            self._save(rows, raised)
+            rows.audit("service:rollout", "policies.overtake", "fleet", f"restored: {JUMP} numbers are left out")
 
     def _mark_published(self, fleet: Fleet, pending: list[StoredPolicy]) -> None:
         with self._ports.records.transaction() as rows:

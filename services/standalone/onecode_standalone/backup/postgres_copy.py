@@ -15,7 +15,7 @@ from onecode_common.migrations import upgrade
 from onecode_standalone.backup.manifest import Dump, Rows
 
 _VERSION_TABLE = "alembic_version"
-_OWN = frozenset({_VERSION_TABLE, "schema_reader"})
+_OWN = frozenset({_VERSION_TABLE, "schema_reader", "restored"})
 """Tables that the migrations fill."""
 
 AddFile = Callable[[Path], str]

@@ -7,13 +7,16 @@ a restore that was interrupted is seen.
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from onecode_common.database import Database
 from onecode_common.errors import ConflictError, PreconditionError
 from onecode_common.files import flush_directory, storage_error, write_file
 from onecode_common.objects import Objects, open_objects
+from onecode_common.restored import mark_restored
 from onecode_standalone.backup.blobs import BlobReader
 from onecode_standalone.backup.checking import Told, check, open_backup
 from onecode_standalone.backup.manifest import Manifest, Rows, StoredFile
@@ -23,6 +26,7 @@ from onecode_standalone.home import FORMAT, HomeLock
 
 _HARMLESS = frozenset({"lock", "lost+found"})
 _VERSION = "VERSION"
+_NUMBERING = ("rollout", "registry")
 _PIECE = 1 << 20
 
 
@@ -161,12 +165,22 @@ class _Restoring:
             path.symlink_to(link.target)
         for dump in self._manifest.dumps:
             set_sequences(self._where.postgres[dump.service], dump)
+        for service in _NUMBERING:
+            self._mark(service)
         for folder in self._manifest.folders:
             flush_directory(self._where.home / folder.path)
         if self._version is not None:
             write_file(self._where.home / _VERSION, self._version[0], mode=self._version[1])
         (self._where.home / MARK).unlink()
         flush_directory(self._where.home)
+
+    def _mark(self, service: str) -> None:
+        """Let a service that signs with growing numbers know that some were given out after the backup."""
+        url = self._where.postgres.get(service) or f"sqlite:///{self._where.sqlite(service)}"
+        if service not in self._where.postgres and not self._where.sqlite(service).exists():
+            return
+        with closing(Database(url)) as database, database.transaction() as connection:
+            mark_restored(connection)
 
     def _of(self, digest: str) -> _Wanted:
         return self._wanted.setdefault(digest, _Wanted())

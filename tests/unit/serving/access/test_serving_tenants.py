@@ -16,11 +16,11 @@ from onecode_common.errors import (
     ExhaustedError,
     InvalidError,
     NotFoundError,
-    OnecodeError,
     UnauthenticatedError,
 )
 from onecode_serving.access.access import Access, is_loopback
 from onecode_serving.access.grant import MODELS
+from onecode_serving.domain.names import unknown_model
 from onecode_serving.domain.rate import Bucket, Rate, full, take
 from onecode_serving.domain.tenants import parse_tenants
 
@@ -157,14 +157,11 @@ def test_a_tenant_asks_its_models_only(path: Path) -> None:
 
 
 def test_secret_names_look_like_models_that_are_not_there(path: Path) -> None:
-    def unknown(model: str) -> OnecodeError:
-        return NotFoundError(f"model {model!r} is not known here: known are none", code="model.unknown")
-
     entry = {"principal": "a", "keys": [sha("k")], "models": ["mine"]}
-    grant = access(write(path, entry, secret_names=True), unknown=unknown).admit("Bearer k")
+    grant = access(write(path, entry, secret_names=True)).admit("Bearer k")
     with pytest.raises(NotFoundError) as refusal:
         grant.check("infer", "theirs")
-    assert refusal.value.message == unknown("theirs").message
+    assert refusal.value.message == unknown_model("theirs").message
     assert (grant.knows("mine"), grant.knows("theirs")) == (True, False)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from onecode_serving.http1.answers import Answer
+from onecode_serving.http1.body import Budget
 from onecode_serving.http1.engine import Http1Engine
 from onecode_serving.http1.head import Head
 from onecode_serving.http1.limits import Http1Limits
@@ -30,9 +31,10 @@ class Echo:
 
     later: bool = False
     limits: Http1Limits = field(default_factory=Http1Limits)
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
-        self.engine: Http1Engine[Path] = Http1Engine(self, self.limits, 0.0)
+        self.engine: Http1Engine[Path] = Http1Engine(self, self.limits, 0.0, self.budget)
         self.heads: list[Head] = []
         self.asked: list[tuple[int, Path, bytes]] = []
         self.lost: list[int] = []

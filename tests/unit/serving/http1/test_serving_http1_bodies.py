@@ -4,6 +4,7 @@ import pytest
 from serving_http1_app import CHUNKED, GET, Echo, post
 
 from onecode_serving.http1.limits import Http1Limits
+from onecode_serving.http2 import Budget
 
 
 def statuses(written: bytes) -> list[int]:
@@ -114,3 +115,24 @@ def test_chunks_that_can_be_read_in_two_ways_end_the_connection(name: str, cut: 
 def test_tiny_chunks_without_end_are_refused() -> None:
     app = Echo(limits=Http1Limits(chunks=100))
     assert statuses(app.send(post(b"1\r\nx\r\n" * 101, CHUNKED, length=False))) == [400]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_unfinished_bodies_of_all_connections_share_a_budget(chunked: bool) -> None:
+    budget = Budget(1500)
+
+    def begin() -> Echo:
+        app = Echo(budget=budget)
+        lines = (CHUNKED,) if chunked else ("Content-Length: 900",)
+        app.send(post(b"", *lines, length=False), b"384\r\n" if chunked else b"", b"x" * 800)
+        return app
+
+    end = b"x" * 100 + (b"\r\n0\r\n\r\n" if chunked else b"")
+    first, second = begin(), begin()
+    assert budget.used == 800
+    assert statuses(second.send(end, GET)) == [503, 200]
+    assert statuses(first.send(end)) == [200]
+    assert budget.used == 0
+    begin().engine.lost()
+    assert budget.used == 0
+    assert statuses(begin().send(end)) == [200]

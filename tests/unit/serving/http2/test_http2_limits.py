@@ -17,6 +17,7 @@ from http2_kit import (
     resets_in,
 )
 
+from onecode_common.errors import InvalidError
 from onecode_serving.http2 import Budget, Http2Limits, encode_block
 from onecode_serving.http2.frames import (
     COMPRESSION_ERROR,
@@ -328,6 +329,20 @@ def test_streams_one_after_the_other_never_end() -> None:
     assert not wire.engine.closing
 
 
+def test_a_ping_for_each_answer_is_honest() -> None:
+    """grpc-go measures its bandwidth so."""
+    wire = Wire()
+    wire.put(call(1, block=STREAMING))
+    wire.engine.send(1, ANSWER_HEAD)
+    for number in range(1_000):
+        wire.put(call(2 * number + 3, block=ECHO), frame(PING, 0, 0, bytes(8)))
+        wire.engine.send(1, b"", b"answer")
+        wire.put(frame(PING, 0, 0, bytes(8)))
+    assert not wire.engine.closing
+    wire.now += 1
+    assert wire.ended_by(frame(PING, 1, 0, bytes(8)) * 101) == ENHANCE_YOUR_CALM
+
+
 # H6
 
 
@@ -338,9 +353,10 @@ def test_a_window_beyond_its_range_is_an_error() -> None:
     assert wire.resets(call(1), window_frame(1, 2**31 - 1)) == {1: FLOW_CONTROL_ERROR}
     assert wire.app.calls[-1] == ("gone", 1)
     assert wire.resets(headers(3, STREAMING), window_frame(3, 2**31 - 1)) == {3: FLOW_CONTROL_ERROR}
-    # In the fast lane as well.
-    assert wire.resets(headers(5, ECHO), window_frame(5, 2**31 - 1), data(5, end=True)) == {5: FLOW_CONTROL_ERROR}
-    assert ("whole", 5, b"/echo", b"") not in wire.app.calls
+    # In the fast lane as well, where the block was seen before.
+    wire.put(call(5, block=ECHO))
+    assert wire.resets(headers(7, ECHO), window_frame(7, 2**31 - 1), data(7, end=True)) == {7: FLOW_CONTROL_ERROR}
+    assert ("whole", 7, b"/echo", b"") not in wire.app.calls
 
 
 def test_an_increment_of_nothing_is_an_error() -> None:
@@ -478,6 +494,17 @@ def test_a_unary_request_has_30_s(body: bytes) -> None:
     assert (wire.app.calls, wire.engine.counts.slow, wire.budget.used) == ([], 1, 0)
 
 
+def test_a_header_block_has_30_s_as_well() -> None:
+    wire = Wire()
+    wire.put(frame(HEADERS, 0, 1, UNARY))
+    for wire.now in (10.0, 20.0):
+        wire.put(frame(CONTINUATION, 0, 1))
+        wire.engine.tick(wire.now)
+    assert not wire.engine.closing
+    wire.engine.tick(30)
+    assert wire.engine.closing
+
+
 def test_a_trickle_does_not_extend_a_unary_request() -> None:
     wire = Wire()
     wire.put(headers(1))
@@ -552,6 +579,14 @@ def test_frames_have_at_most_16_kib() -> None:
     assert wire.ended_by(data(1, bytes(16_385))) == FRAME_SIZE_ERROR
 
 
+def test_the_fast_lane_takes_no_greater_frames() -> None:
+    wire = Wire()
+    wire.put(call(1, block=ECHO))
+    assert wire.ended_by(call(3, bytes(16_384), ECHO)) is None
+    assert wire.ended_by(call(5, bytes(16_385), ECHO)) == FRAME_SIZE_ERROR
+    assert [entry[1] for entry in wire.app.calls] == [1, 3]
+
+
 def test_a_greater_frame_may_be_announced() -> None:
     wire = Wire(Http2Limits(frame_bytes=20_000))
     assert dict(read_settings(wire.greeted[0].payload))[5] == 20_000
@@ -586,3 +621,12 @@ def test_window_updates_are_written_in_whole_steps_not_for_each_frame() -> None:
     written = [one for _ in range(600) for one in wire.put(data(1, bytes(16_384)))]
     assert {one.kind for one in written} == {WINDOW_UPDATE}
     assert len(written) <= 6
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"stream_window": 65_534}, {"stream_window": 2**31}, {"connection_window": 0}, {"frame_bytes": 1_000}],
+)
+def test_limits_that_the_protocol_cannot_say_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(InvalidError, match=next(iter(wrong))):
+        Http2Limits(**wrong)  # type: ignore[arg-type]

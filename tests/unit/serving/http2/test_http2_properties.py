@@ -52,6 +52,7 @@ CONVERSATIONS = {
     + call(5) + reset_frame(5, 8) + call(7) + data(7, b"after the end"),
     "fault": call(1, b"last", ECHO) + headers(2) + call(3, b"never", ECHO),
     "oversized": call(1, b"last", ECHO) + frame(DATA, 0, 3, bytes(16_385))[:40],
+    "oversized in the fast lane": call(1, b"last", ECHO) + call(3, bytes(16_385), ECHO)[:-16_300],
     "hpack": call(1, b"last", ECHO) + headers(3, b"\x80") + call(5, b"never", ECHO),
 }  # fmt: skip
 

@@ -85,6 +85,17 @@ def test_the_connections_window_holds_all_streams() -> None:
     assert ended(rest) == {1, 3, 5}
 
 
+def test_small_answers_keep_to_the_connections_window_too() -> None:
+    wire = Wire()
+    wire.put(*(call(stream) for stream in range(1, 13, 2)))
+    for stream in range(1, 13, 2):
+        wire.engine.send(stream, ANSWER_HEAD, bytes(16_000), ANSWER_TAIL)
+    first = wire.take()
+    assert sum(map(len, sent(first).values())) == 65_535
+    assert ended(first) == {1, 3, 5, 7}
+    assert ended(wire.put(window_frame(0, 100_000))) == {9, 11}
+
+
 def test_streams_take_turns() -> None:
     wire = Wire()
     wire.put(WIDE, call(1), call(3))
@@ -129,6 +140,18 @@ def test_credit_that_comes_before_the_answer_counts() -> None:
     wire.put(headers(3), window_frame(3, 10), data(3, end=True))
     wire.engine.send(3, ANSWER_HEAD, b"0123456789", ANSWER_TAIL)
     assert ended(wire.take()) == {3}
+
+
+@pytest.mark.parametrize("seen_before", [False, True])
+def test_credit_goes_to_the_stream_it_names_also_between_headers_and_data(*, seen_before: bool) -> None:
+    wire = Wire()
+    wire.put(call(1) if seen_before else b"", settings_frame({INITIAL_WINDOW_SIZE: 0}), call(3))
+    wire.put(headers(5), window_frame(3, 4), data(5, end=True))
+    for stream in (3, 5):
+        wire.engine.send(stream, ANSWER_HEAD, b"0123456789", ANSWER_TAIL)
+    assert sent(wire.take()) == {3: b"0123"}
+    wire.put(headers(7), window_frame(0, 4), data(7, end=True))
+    assert wire.engine._window == 65_535
 
 
 def test_an_empty_answer_needs_no_window() -> None:

@@ -89,6 +89,15 @@ def test_a_client_that_does_not_answer_the_ping_is_not_waited_for() -> None:
     assert wire.engine.closing
 
 
+def test_its_later_requests_are_refused_also_in_the_fast_lane() -> None:
+    wire = Wire()
+    wire.put(call(1), call(3, block=ECHO))
+    wire.engine.shutdown()
+    wire.engine.tick(10)
+    wire.engine.tick(12)
+    assert resets_in(wire.put(call(5, block=ECHO))) == {5: REFUSED_STREAM}
+
+
 def test_what_waits_in_a_queue_is_still_delivered() -> None:
     wire = Wire()
     wire.put(call(1))

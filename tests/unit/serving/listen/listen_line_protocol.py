@@ -152,6 +152,7 @@ class LinePlane:
 def listening(plane: LinePlane, **settings: Any) -> Iterator[OipServer]:
     """Run a server of lines until the block ends."""
     make_loop = settings.pop("make_loop", None)
+    last = settings.pop("last", True)
     limits = ListenSettings(**{"rest_address": "127.0.0.1:0", "grpc_address": "127.0.0.1:0", **settings})
     more = {"loop": make_loop} if make_loop else {}
     server = OipServer(plane, plane, limits, began=plane.began, **more)
@@ -160,4 +161,4 @@ def listening(plane: LinePlane, **settings: Any) -> Iterator[OipServer]:
         yield server
     finally:
         plane.before_stop()
-        server.stop()
+        server.stop(last=last)

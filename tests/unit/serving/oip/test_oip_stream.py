@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from oip_face import Face, StreamCall, grant_of, request, tensor
+from oip_face import Face, StreamCall, features, grant_of, request, tensor
 from tritonclient.grpc import InferResult
 
 from onecode_common.errors import OnecodeError
+from onecode_serving.domain.cost import Cost
 from onecode_serving.domain.rate import Rate
 from onecode_serving.oip.calls import Stream
 from onecode_serving.oip.options import OipOptions
@@ -80,6 +81,62 @@ def test_any_mix_is_answered_in_order_within_the_limit(face: Face, steps: list[s
     face.turns.run()
     assert answered + numbers(call) == asked
     assert call.ended is True
+
+
+def test_planned_requests_of_cheap_and_dear_models_are_answered_in_the_order_of_asking(face: Face) -> None:
+    stream, call = opened(face)
+    models = ["dense", "plus", "labelled", "gaps"]
+    for turn in range(4):
+        asked = [models[(place * 7 + turn) % 4] for place in range(20)]
+        for place, model in enumerate(asked):
+            message = request(model, tensor("features", features(1, place), "FP32"), id=f"{turn}-{place}")
+            stream.message(message.SerializeToString())
+            lanes = {lane.version.model: lane for lane in face.plane.state.lanes.values()}
+            # Whatever their prices are today, the first model is the last to run.
+            lanes["dense"].cost = Cost(1e-4, 0.0)
+        face.turns.run()
+        assert [(one.infer_response.id, one.infer_response.model_name) for one in call.replies()] == [
+            (f"{turn}-{place}", model) for place, model in enumerate(asked)
+        ]
+
+
+@pytest.mark.parametrize("name", ["", "a", "é", "x" * 127, "x" * 128, "x" * 5000, "a\x1a\x01b"])
+def test_any_id_comes_back_whatever_the_one_before_it_was(face: Face, name: str) -> None:
+    stream, call = opened(face)
+    for _ in range(2):
+        for other in ("7", name, name, "8", "", name):
+            message = request("plus", tensor("features", features(), "FP32"), id=other)
+            stream.message(message.SerializeToString())
+            face.turns.run()
+            assert [one.infer_response.id for one in call.replies()] == [other]
+
+
+@pytest.mark.parametrize(
+    ("place", "byte"),
+    [
+        (8, 0xFF),  # an id that is no text
+        (6, 0x12),  # a version in place of the id
+        (7, 0x05),  # an id that takes a part of what follows
+        (7, 0x80),  # a length of two bytes
+        (7, 0xFF),
+    ],
+)
+def test_a_message_that_only_looks_like_the_one_before_it_is_looked_at(face: Face, place: int, byte: int) -> None:
+    stream, call = opened(face)
+    for _ in range(4):
+        stream.message(row(7))
+        face.turns.run()
+    assert all(not one.error_message for one in call.replies())
+    body = bytearray(row(7))
+    assert body[6:9] == b"\x1a\x017"
+    body[place] = byte
+    stream.message(bytes(body))
+    face.turns.run()
+    (one,) = call.replies()
+    assert one.error_message
+    stream.message(row(7))
+    face.turns.run()
+    assert numbers(call) == [("7", 9.0)]
 
 
 def test_the_sender_waits_while_too_many_are_in_hand() -> None:
