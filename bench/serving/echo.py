@@ -6,7 +6,7 @@ import asyncio
 import grpc
 
 from bench.serving.machine import SERVER_CORE, pin
-from onecode.oip.v2 import open_inference_pb2 as pb
+from onecode_serving.oip.wire import pb
 
 WIDTH = 10
 ANSWER = bytes(4 * WIDTH)

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from onecode.edge.v1 import edge_pb2 as pb
@@ -28,11 +28,11 @@ from onecode_edge.seal import read_seal
 from onecode_edge.settings import EdgeSettings
 from onecode_edge.unix_http import Answer, UnixHttpServer
 from onecode_serving.access.access import Access
+from onecode_serving.assembly import new_plane
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.messages import InferenceRequest
 from onecode_serving.domain.routing import Arm, Route
-from onecode_serving.domain.validation import Limits
 from onecode_serving.golden import Golden, check_golden, parse_golden
 from onecode_serving.server import Bounds, ModelServer
 from onecode_serving.version import load_version
@@ -53,13 +53,13 @@ class Serving:
         name: Of the process: two processes may serve the same set one after the other.
     """
 
-    def __init__(self, layout: Layout, name: str, gateway: str, limits: Limits | None = None) -> None:
+    def __init__(self, layout: Layout, name: str, gateway: str, settings: EdgeSettings) -> None:
         self._store = ModelStore(layout.root)
         self._name = name
         self._counters = Counters()
         self._clock = SystemClock()
         self._goldens: dict[str, Golden] = {}
-        self.plane = DataPlane(self._counters, self._clock, source=gateway, limits=limits)
+        self.plane = new_plane(settings, self._counters, self._clock, gateway)
         self.phase = "loading"
         self.set_id = ""
         self.draining = threading.Event()
@@ -81,8 +81,11 @@ class Serving:
             result = check_golden(version, self._goldens[digest])
             if not result.passed:
                 raise ProofError(result.detail)
-            self.plane.install(version)
+            self.plane.install(version, self._source(digest))
         self.route(models, interval_s)
+
+    def _source(self, digest: str) -> Callable[[], bytes]:
+        return lambda: self._store.open_version(digest).onnx
 
     def route(self, models: ModelSet, interval_s: int) -> None:
         """Divide requests as the set says.
@@ -160,8 +163,7 @@ def main() -> int:
     settings = EdgeSettings.load()
     configure_logging(arguments.name, settings.log_format, settings.log_level)
     layout = Layout(settings.home_dir)
-    limits = Limits(settings.max_rows, settings.max_message_bytes)
-    serving = Serving(layout, arguments.name, arguments.gateway, limits)
+    serving = Serving(layout, arguments.name, arguments.gateway, settings)
     signal.signal(signal.SIGTERM, lambda *_: serving.draining.set())
     signal.signal(signal.SIGINT, lambda *_: serving.end_now())
     private = UnixHttpServer(layout.serve_socket(arguments.name), serving.questions(), "private")

@@ -67,7 +67,7 @@ class DataPlane(Catalogue):
         self._clock = clock
         self._limits = limits or Limits()
         self._resident_bytes = resident_bytes
-        self._call_log = call_log
+        self.call_log = call_log
         self._planner = Planner(self._limits)
         self._executor: Executor | None = None
         self._on_turn: Callable[[], None] | None = None
@@ -81,8 +81,8 @@ class DataPlane(Catalogue):
         """Run requests on this event loop, dear ones in this pool; called once, before any is submitted."""
         self._call_watchers = turns.from_thread
         self._executor = Executor(turns, pool, workers, self.counters, self._clock)
-        if self._call_log is not None:
-            self._executor.log_calls(self._call_log)
+        if self.call_log is not None:
+            self._executor.log_calls(self.call_log)
         if self._on_turn is not None:
             self._executor.on_turn = self._on_turn
 

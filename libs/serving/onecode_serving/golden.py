@@ -9,9 +9,9 @@ import orjson
 
 from onecode_common.errors import InvalidError, OnecodeError
 from onecode_serving.domain.contract import Contract, TensorSpec
-from onecode_serving.domain.datatypes import FLOATS
+from onecode_serving.domain.datatypes import BINARY_ONLY, FLOATS, NUMPY
 from onecode_serving.domain.messages import Tensor
-from onecode_serving.domain.tensors import Array, decode
+from onecode_serving.domain.tensors import Array, decode, encode_raw
 from onecode_serving.domain.validation import Limits, feeds_of
 from onecode_serving.version import ServedVersion
 
@@ -72,7 +72,7 @@ def parse_golden(content: bytes) -> Golden:
             rows.append(_row(orjson.loads(line)))
         golden = Golden(tuple(rows), float(header["atol"]), float(header["rtol"]), int(header["allowed_mismatch"]))
         stated, form = int(header["rows"]), header["format"]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         message = f"line {number} of the golden set cannot be read: {error!r}"
         raise InvalidError(message, code="golden.invalid", params={"line": number}) from error
     if form != _FORMAT or stated != len(golden.rows) or not 1 <= stated <= MAX_ROWS:
@@ -144,12 +144,14 @@ def _row(document: Mapping[str, Any]) -> GoldenRow:
 
 
 def _tensors(entries: Sequence[Mapping[str, Any]]) -> tuple[Tensor, ...]:
-    return tuple(
-        Tensor(
-            name=str(entry["name"]),
-            datatype=str(entry["datatype"]),
-            shape=tuple(int(size) for size in entry["shape"]),
-            values=list(entry["data"]),
-        )
-        for entry in entries
-    )
+    return tuple(map(_tensor, entries))
+
+
+def _tensor(entry: Mapping[str, Any]) -> Tensor:
+    name, datatype, values = str(entry["name"]), str(entry["datatype"]), list(entry["data"])
+    shape = tuple(int(size) for size in entry["shape"])
+    if datatype not in BINARY_ONLY:
+        return Tensor(name, datatype, shape, values=values)
+    # A request has no numbers of these types; the file writes them as numbers all the same, None for a missing one.
+    with np.errstate(over="ignore"):
+        return Tensor(name, datatype, shape, raw=encode_raw(np.array(values, NUMPY[datatype]), datatype))

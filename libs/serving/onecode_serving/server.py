@@ -68,8 +68,8 @@ class _Faces:
         self._max_message = max_message
         self._bounds = bounds
         self._plans = Plans(plane)
-        self._rest = RestFace(service, access, max_message, limits=bounds.http1)
         self._budget = Budget()
+        self._rest = RestFace(service, access, max_message, limits=bounds.http1, budget=self._budget)
         self._apps: WeakSet[RpcApp] = WeakSet()
         self.http2_counts = Http2Counts()
         self.http1_counts = Http1Counts()
@@ -77,7 +77,12 @@ class _Faces:
     def begin(self, offload: Offload) -> None:
         """Take the pool for slow work, which exists once the loop does."""
         self._rest = RestFace(
-            self._service, self._access, self._max_message, limits=self._bounds.http1, offload=offload
+            self._service,
+            self._access,
+            self._max_message,
+            limits=self._bounds.http1,
+            offload=offload,
+            budget=self._budget,
         )
 
     def http2(self, facts: ConnectionFacts, now: float) -> Http2Engine:
@@ -157,6 +162,8 @@ class ModelServer:
             ConflictError: A port is taken.
             InvalidError: The addresses or TLS files do not fit.
         """
+        if self._plane.call_log is not None:
+            self._plane.call_log.start()
         self.server.start()
 
     def stop(self, *, last: bool = True) -> None:
@@ -164,6 +171,8 @@ class ModelServer:
         self.server.stop(last=last)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self.service.close()
+        if self._plane.call_log is not None:
+            self._plane.call_log.stop()
 
     def ready(self) -> str | None:
         """Return why it does not listen, or None; whether models answer is another part's question."""

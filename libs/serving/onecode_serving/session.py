@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+from dataclasses import replace
 from typing import Any
 
 import onnxruntime as ort
@@ -9,6 +10,7 @@ import onnxruntime as ort
 from onecode_common.errors import InvalidError
 from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.datatypes import RUNTIME
+from onecode_serving.session_bf16 import Bf16Session, has_bf16
 
 _log = logging.getLogger(__name__)
 _SMALL = 4 << 20
@@ -32,10 +34,11 @@ def open_session(onnx: bytes) -> ort.InferenceSession:
     # A model is its own bytes: weights beside it are never looked for.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
     try:
-        return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no public root.
         message = f"the model cannot be loaded: {str(error)[:400]}"
         raise InvalidError(message, code="model.load") from error
+    return Bf16Session(session) if has_bf16(session) else session
 
 
 def trim_memory() -> None:
@@ -51,7 +54,8 @@ def contract_of(session: ort.InferenceSession) -> Contract:
     Raises:
         InvalidError: A tensor is of a type that the protocol cannot carry.
     """
-    return Contract(tuple(map(_spec, session.get_inputs())), tuple(map(_spec, session.get_outputs())))
+    optional = [replace(_spec(node), optional=True) for node in session.get_overridable_initializers()]
+    return Contract((*map(_spec, session.get_inputs()), *optional), tuple(map(_spec, session.get_outputs())))
 
 
 def _spec(node: Any) -> TensorSpec:
@@ -71,12 +75,13 @@ def require_same(stated: Contract, found: Contract) -> None:
     """
     for kind, ours, theirs in (("input", stated.inputs, found.inputs), ("output", stated.outputs, found.outputs)):
         by_name = {spec.name: spec for spec in theirs}
-        if {spec.name for spec in ours} != set(by_name):
+        names = {spec.name for spec in ours}
+        if names - set(by_name) or {spec.name for spec in theirs if not spec.optional} - names:
             expected, got = sorted(spec.name for spec in ours), sorted(by_name)
             raise _differs(kind, "names", expected, got)
         for spec in ours:
             other = by_name[spec.name]
-            if spec.datatype != other.datatype:
+            if spec.datatype != other.datatype and (spec.datatype, other.datatype) != ("BF16", "FP32"):
                 raise _differs(f"{kind} {spec.name!r}", "datatype", spec.datatype, other.datatype)
             if not _fits(spec.shape, other.shape, output=kind == "output"):
                 raise _differs(f"{kind} {spec.name!r}", "shape", list(spec.shape), list(other.shape))

@@ -47,6 +47,15 @@ class ServingSettings(ServiceSettings):
     )
     max_rows: int = Field(default=1024, ge=1, le=1_000_000, description="Rows of one request.")
     max_message_bytes: int = Field(default=4 << 20, ge=1024, le=64 << 20, description="Bytes of one request.")
+    models_file: Path | None = Field(
+        default=None, description="Options by model (JSON): answer cache, windows of rows, call log. Read at start."
+    )
+    resident_bytes: int = Field(
+        default=0, ge=0, description="Bytes of model files in memory; the longest unused leave first. 0: no bound."
+    )
+    call_log_dir: Path | None = Field(
+        default=None, description="Folder for sampled calls of models whose options ask for it."
+    )
     max_connections: int = Field(default=4096, ge=1, description="Connections in all.")
     max_connections_per_address: int = Field(
         default=256, ge=1, description="Connections of one address; of one /64 network with IPv6."

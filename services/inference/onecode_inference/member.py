@@ -9,7 +9,7 @@ import base64
 import json
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,8 +20,9 @@ from onecode_common.telemetry import configure_logging
 from onecode_delivery.store import ModelStore
 from onecode_inference.__main__ import open_access
 from onecode_inference.domain.mirror import routes_of
-from onecode_inference.service import new_faces, new_plane
+from onecode_inference.service import SOURCE, new_faces
 from onecode_inference.settings import InferenceSettings
+from onecode_serving.assembly import new_plane
 from onecode_serving.counters import Counters
 from onecode_serving.metrics import samples_of
 from onecode_serving.version import load_version
@@ -40,7 +41,7 @@ class Member:
     def __init__(self, settings: InferenceSettings, doors: tuple[int, ...]) -> None:
         self._clock = SystemClock()
         self._counters = Counters()
-        self._plane = new_plane(settings, self._counters, self._clock)
+        self._plane = new_plane(settings, self._counters, self._clock, SOURCE)
         self._store = ModelStore(settings.home_dir / "delivery")
         self._faces, self._metrics = new_faces(settings, self._plane, open_access(settings, self._clock), doors)
         self._told: frozenset[str] = frozenset()
@@ -73,7 +74,7 @@ class Member:
         for digest in wanted["installed"]:
             if digest not in plane.installed():
                 verified = self._store.open_version(digest)
-                plane.install(load_version(verified.manifest, verified.onnx))
+                plane.install(load_version(verified.manifest, verified.onnx), self._source(digest))
         plane.set_routes(routes_of(wanted))
         for digest in plane.installed() - set(wanted["installed"]):
             plane.retire(digest)
@@ -87,6 +88,9 @@ class Member:
         if not self._serving:
             self._serving = True
             self._faces.start()
+
+    def _source(self, digest: str) -> Callable[[], bytes]:
+        return lambda: self._store.open_version(digest).onnx
 
     def _counted(self) -> dict[str, Any]:
         self._taken = self._counters.take(self._clock.now().timestamp())

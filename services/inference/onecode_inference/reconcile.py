@@ -105,11 +105,12 @@ class Reconciler:
         try:
             policy = self._distribution.refresh()
         except NotFoundError:
+            self._hear("")
             self._poll_at = now + _FIRST_WAIT_S
             return
         except OnecodeError as error:
             _log.info("the policy cannot be refreshed: %s", error.message)
-            self.trouble = error.code
+            self._hear(error.code)
             self._poll_at = now + self._wait_s
             self._wait_s = min(2 * self._wait_s, self._policy.poll_s if self._policy else 5.0)
             return
@@ -117,6 +118,13 @@ class Reconciler:
         self._wait_s = _FIRST_WAIT_S
         self._poll_at = now + policy.poll_s
         self._take(policy)
+
+    def _hear(self, trouble: str) -> None:
+        """Note what keeps the policy away; without any policy it decides whether this process is ready."""
+        if trouble != self.trouble:
+            self.trouble = trouble
+            if self._policy is None:
+                self._announce(())
 
     def _take(self, policy: Policy | None) -> None:
         if policy is None or (self._policy is not None and policy.generation == self._policy.generation):
@@ -241,6 +249,9 @@ class Reconciler:
                 missing[entry.name] = self._why.get(entry.name) or "its versions were rejected here"
         waiting = [name for name in missing if self._why.get(name)]
         reason = f"model {waiting[0]} waits: {missing[waiting[0]]}" if waiting else None
+        if self._policy is None and self.trouble:
+            # Who answers for no model because nobody told it of any must not be sent callers.
+            reason = f"no policy yet: {self.trouble}"
         self._plane.announce(missing, reason)
 
     def _tidy(self, entries: tuple[ModelPolicy, ...]) -> None:

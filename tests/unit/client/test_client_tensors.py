@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from onecode.oip.v2 import open_inference_pb2 as pb
+from onecode_serving.oip.wire import pb
 from onecode_client.oip_messages import infer_reply, infer_request, metadata_inputs, metadata_request
 from onecode_client.oip_rest import read_reply
 from onecode_client.predictor import Predictor

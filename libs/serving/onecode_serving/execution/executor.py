@@ -140,7 +140,7 @@ class Executor:
                 left.append(lane)
         self._active = left
         self.on_turn()
-        if any(not lane.pooled and not lane.version.asleep for lane in left):
+        if any(not lane.version.asleep and (not lane.pooled or self._running < self._workers) for lane in left):
             self.wake()
 
     def rouse(self, lane: Lane, done: Callable[[OnecodeError | None], None] | None = None) -> None:

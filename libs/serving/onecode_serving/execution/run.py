@@ -1,5 +1,6 @@
 """Run one batch: join the rows, ask the model once, and if that fails, find the one that is to blame."""
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from onecode_serving.domain.contract import TensorSpec
 from onecode_serving.domain.tensors import Array, require_finite
 from onecode_serving.execution.job import Job
 from onecode_serving.version import ServedVersion
+
+_log = logging.getLogger(__name__)
 
 
 class Ran(NamedTuple):
@@ -47,9 +50,12 @@ def run_batch(version: ServedVersion, jobs: Sequence[Job]) -> list[Ran | Refused
         version: Of all of them.
         jobs: Alike: of one signature, or a single one.
     """
-    if jobs[0].plan is None:
-        return _run_feeds(version, jobs)
-    return _run_raw(version, jobs)
+    try:
+        return _run_feeds(version, jobs) if jobs[0].plan is None else _run_raw(version, jobs)
+    except Exception:  # noqa: BLE001 - a fault of ours must leave nobody without an answer, here or in the lanes beside it
+        _log.exception("a batch of model %s failed", version.model)
+        fault = OnecodeError("the server met a fault of its own; it is in its log", code="serving.fault")
+        return [Refused(job, fault) for job in jobs]
 
 
 def _run_raw(version: ServedVersion, jobs: Sequence[Job]) -> list[Ran | Refused]:
@@ -61,7 +67,9 @@ def _run_raw(version: ServedVersion, jobs: Sequence[Job]) -> list[Ran | Refused]
     else:
         raw = b"".join([job.raw for job in jobs])
         rows = sum([job.rows for job in jobs])
-    array = np.frombuffer(raw, plan.kind).reshape((rows, *plan.shape[1:]))
+    # A model without a row axis runs alone, and its first axis is one of its own.
+    shape = plan.shape if len(jobs) == 1 else (rows, *plan.shape[1:])
+    array = np.frombuffer(raw, plan.kind).reshape(shape)
     if plan.finite and not _finite(array, plan.finite):
         return _without_non_finite(version, jobs)
     return _run(version, jobs, {plan.name: array}, rows, started)

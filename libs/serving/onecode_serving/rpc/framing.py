@@ -130,6 +130,10 @@ class Framer:
             OnecodeError: As :func:`message_of`; the stream cannot go on after it.
         """
         buffer = self._buffer
+        size = len(data) - PREFIX
+        # What stock clients send: one DATA frame that holds one whole, uncompressed message.
+        if not buffer and 0 <= size <= self._limit and not data[0] and int.from_bytes(data[1:PREFIX], "big") == size:
+            return [data[PREFIX:]]
         buffer += data
         found: list[bytes] = []
         start = 0

@@ -70,6 +70,7 @@ class RpcApp:
         self._max_message = max_message
         self._open: dict[int, Open] = {}
         self._held: dict[int, tuple[Grant, str]] = {}
+        self._ids: dict[int, bytes] = {}
         self._tail = 0
         self.touch = touch
 
@@ -95,7 +96,7 @@ class RpcApp:
                     or body[0]
                     or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX
                 ):
-                    plan, start = self._looked_up(body)
+                    plan, start = self._looked_up(stream, body)
                 if plan is not None:
                     if grant is None or not grant.free:
                         self._take(stream, grant, plan.request.model, now)
@@ -116,9 +117,11 @@ class RpcApp:
         if self._held:
             self._give(key)
         note = plan.notes.get(target)
-        if note is None or note[0] != shapes:
+        if note is None or note.shapes != shapes:
             note = plan.notes[target] = encoded_head(plan, target, shapes, raws)
-        parts = note[1]
+        parts = note.parts
+        if self._ids and key in self._ids:
+            parts = [note.with_id(self._ids.pop(key)), *parts[1:]]
         if len(parts) == 1:
             data = parts[0] + raws[0]
         else:
@@ -137,8 +140,7 @@ class RpcApp:
     def close(self, stream: int, block: bytes, trailers: bytes, data: bytes = b"") -> None:
         """Write the end of a call and let go of it."""
         self._open.pop(stream, None)
-        if self._held:
-            self._give(stream)
+        self._forget(stream)
         self.engine.send(stream, block, data, trailers)
         self.touch()
 
@@ -180,8 +182,7 @@ class RpcApp:
 
     def gone(self, stream: int) -> None:
         """Forget a call whose caller went away; what has not run does not run."""
-        if self._held:
-            self._give(stream)
+        self._forget(stream)
         call = self._open.pop(stream, None)
         if call is not None:
             call.cancel()
@@ -229,13 +230,16 @@ class RpcApp:
         else:
             self.refuse(stream, route.error or OnecodeError(_SURPRISE, code="rpc.fault"))
 
-    def _looked_up(self, body: bytes) -> tuple[Plan | None, int]:
+    def _looked_up(self, stream: int, body: bytes) -> tuple[Plan | None, int]:
         if len(body) < PREFIX or body[0] or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX:
             return None, 0
-        plan, start = self._plans.find(body)
-        if plan is not None:
-            self._tail = len(body) - start
-        return plan, start
+        found = self._plans.find(body)
+        if found is None:
+            return None, 0
+        self._tail = len(body) - found.start
+        if found.request_id:
+            self._ids[stream] = found.request_id
+        return found.plan, found.start
 
     def _stale(self, grant: Grant, now: float) -> bool:
         return grant.until <= now or grant.generation != self._access.generation
@@ -246,6 +250,12 @@ class RpcApp:
         grant.check("infer", model)
         grant.take(model, now)
         self._held[stream] = (grant, model)
+
+    def _forget(self, stream: int) -> None:
+        if self._ids:
+            self._ids.pop(stream, None)
+        if self._held:
+            self._give(stream)
 
     def _give(self, stream: int) -> None:
         held = self._held.pop(stream, None)

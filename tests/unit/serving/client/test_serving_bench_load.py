@@ -9,7 +9,7 @@ from bench.serving import stock
 from bench.serving.http1 import rest_reply
 from bench.serving.job import GRPC, JSON, REST, STREAM, Job
 from bench.serving.links import RefusedError, RestLink, StreamLink, UnaryLink
-from onecode.oip.v2 import open_inference_pb2 as pb
+from onecode_serving.oip.wire import pb
 from onecode_serving.http2 import encode_block
 
 RIGHT, WRONG = b"\0\0\x80?", b"\0\0\0@"

@@ -209,3 +209,18 @@ def test_requests_before_the_server_listens_are_told_so() -> None:
     plane.set_routes({"m": full_route("m", PLUS.digest, 1)})
     with pytest.raises(OnecodeError, match="not listening yet"):
         plane.submit(request(rows_of(1)), lambda _: None)
+
+
+def test_a_fault_of_ours_is_told_to_every_caller_and_the_server_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(PLUS)
+    bench.ask(1, rows_of(1))
+    bench.ask(2, rows_of(2))
+    with monkeypatch.context() as broken:
+        broken.setattr("onecode_serving.execution.run._run", lambda *_: 1 / 0)
+        bench.turns.until_quiet()
+    assert {error.code for error in bench.sink.errors.values()} == {"serving.fault"}
+    assert len(bench.sink.errors) == 2
+    bench.ask(3, rows_of(3))
+    bench.turns.until_quiet()
+    assert list(bench.sink.answers) == [3]
+    assert bench.plane.idle()
