@@ -23,7 +23,7 @@ ARCHIVES ?= build/images
 # What a node needs that runs containers for tests, and what builds images without a registry.
 NODE_PACKAGES := containerd runc iptables nftables containernetworking-plugins iproute2 buildah debootstrap
 
-.PHONY: help setup demo test up lint format docs proto bench images locks chart chart-real dev clean
+.PHONY: help setup demo test up lint format docs proto bench bench-serving soak fuzz images locks chart chart-real dev clean
 
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -42,7 +42,7 @@ up: $(STAMP) ## Start the platform on this machine and leave it running until Ct
 lint: $(STAMP) ## Check format, style, types, arrows and generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy libs services edge-agent proto/generate.py
+	$(BIN)/mypy libs services edge-agent proto/generate.py deploy/helm/schema.py
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/architecture/test_contracts_are_fresh.py
 
@@ -52,12 +52,23 @@ format: $(STAMP) ## Format the code, and mend what can be mended
 
 docs: $(STAMP) ## Make the reference pages from the programs
 	$(BIN)/python docs/generate.py
+	$(BIN)/python deploy/helm/schema.py
 
 proto: $(STAMP) ## Make the Python code of every contract
 	$(BIN)/python proto/generate.py
 
-bench: $(STAMP) ## Measure; prints ratios, keeps results in bench/results
-	@for each in bench/*.py; do [ -e "$$each" ] || continue; echo "== $$each"; $(BIN)/python "$$each" || exit 1; done
+bench: $(STAMP) ## Measure the verdicts; prints ratios, keeps results beside the code
+	$(BIN)/python bench/rollout_verdicts.py
+
+bench-serving: $(STAMP) ## Measure the model server against its goals (about eight minutes on a quiet machine)
+	$(BIN)/python -m bench.serving
+
+soak: $(STAMP) ## Load and let go of versions for ten minutes, and see the memory stay flat
+	$(BIN)/python -m bench.serving.soak
+
+fuzz: $(STAMP) ## Fuzz everything that reads bytes of strangers, bounded; keeps the tally
+	$(BIN)/python -m pip install -q atheris==3.0.0
+	$(BIN)/python tests/fuzz/run.py
 
 images: ## Build the images with docker, podman or buildah: make images IMAGES="inference edge"
 	$(PYTHON) deploy/images/build.py $(IMAGES)

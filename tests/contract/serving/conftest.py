@@ -1,4 +1,4 @@
-"""Let the tests share the small models of the unit tests, and one server for all stock gRPC clients."""
+"""Let the tests share the small models of the unit tests, the world of the cloud's server, and one server for all."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 _HERE = Path(__file__).parent
-sys.path[:0] = [str(_HERE), str(_HERE.parents[1] / "unit" / "serving")]
+_TESTS = _HERE.parents[1]
+sys.path[:0] = [str(_HERE), str(_TESTS / "unit" / "serving"), str(_TESTS / "integration" / "inference")]
 
 import grpc  # noqa: E402 - the folders above must be found first
 from oip_stock import Ask, Server, Stock, headers, running  # noqa: E402

@@ -18,13 +18,13 @@ from onecode_serving.domain.cost import TURN_S
 from onecode_serving.execution.answer_cache import Cached
 from onecode_serving.execution.delivery import Delivery, cache_key
 from onecode_serving.execution.job import Job
-from onecode_serving.execution.lane import Lane
+from onecode_serving.execution.lane import MAX_WAITING, Lane
 from onecode_serving.execution.run import Ran, Refused, run_batch
 from onecode_serving.version import ServedVersion
 
 DEADLINE = "deadline.exceeded"
-MAX_WAITING = 8192
-"""Requests of one version that may wait; more are refused at once."""
+_SHARE = 0.5
+"""Of the time that a request has left may be spent in line: it was under way already when we first saw it."""
 
 
 class Turns(Protocol):
@@ -80,7 +80,7 @@ class Executor:
                 self._hits.append((lane, job, found))
                 self.wake()
                 return
-        if lane.pooled or len(waiting) >= MAX_WAITING:
+        if len(waiting) >= lane.patience:
             self._admit(lane, job)
         if not waiting:
             self._active.append(lane)
@@ -105,14 +105,18 @@ class Executor:
     def _admit(self, lane: Lane, job: Job) -> None:
         if len(lane.waiting) >= MAX_WAITING:
             text = f"{MAX_WAITING} requests wait for model {lane.version.model!r}: try again later"
-            raise ExhaustedError(text, code="queue.full", params={"retry_after_ms": 1000})
-        # What is running is half done on average.
-        ahead = lane.backlog_s() + lane.running * lane.cost.of(lane.limit) / 2
-        ready = ahead / self._workers + lane.cost.of(job.rows)
+            raise ExhaustedError(text, code="queue.full", params={"retry_after_ms": 1024})
+        if lane.pooled:
+            # What is running is half done on average.
+            ahead = lane.backlog_s() + lane.running * lane.cost.of(lane.limit) / 2
+            ready = ahead / self._workers + lane.cost.of(job.rows)
+        else:
+            ready = sum([one.backlog_s() for one in self._active if not one.pooled]) + lane.cost.of(job.rows)
         left = job.deadline - time.monotonic()
-        if ready > left > 0:
-            retry = max(1, int((ready - left) * 1000))
-            text = f"the answer would take {ready * 1000:.0f} ms and {left * 1000:.0f} ms are left: try again later"
+        if ready > left * _SHARE and left > 0:
+            # Few different texts, so that refusing stays cheaper than answering.
+            retry = 1 << max(0, int((ready - left * _SHARE) * 1000)).bit_length()
+            text = f"the queue of model {lane.version.model!r} is longer than the time that is left: try again later"
             raise ExhaustedError(text, code="queue.too_long", params={"retry_after_ms": retry})
 
     def _flush(self) -> None:

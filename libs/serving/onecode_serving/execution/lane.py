@@ -11,6 +11,12 @@ from onecode_serving.execution.statistics import Tally
 from onecode_serving.execution.windows import Windows
 from onecode_serving.version import ServedVersion
 
+MAX_WAITING = 8192
+"""Requests of one version that may wait; more are refused at once."""
+
+SHORT_S = 5e-3
+_FEW = 16
+_INSTANT_S = 1e-7
 FIRST_PRIORITY = 1 << 62
 """Where requests without a priority stand: behind all that have one."""
 
@@ -25,6 +31,7 @@ class Lane:
         cost: What a run takes, learned from runs.
         pooled: Whether runs belong into a thread.
         limit: Most rows of one run.
+        patience: Requests in line from which on the time that the next one has left is looked at.
         contract: What callers send and get; with a window not what the model takes.
         cache: Remembered answers, if they are switched on for the model.
         log: How calls are sampled, if they are written down.
@@ -41,6 +48,7 @@ class Lane:
         "limit",
         "log",
         "mixed",
+        "patience",
         "pooled",
         "roused",
         "running",
@@ -70,6 +78,13 @@ class Lane:
         self.cost = version.cost
         self.pooled = pooled(cost=version.cost, now_pooled=False)
         self.limit = version.limit if self.pooled else inline_limit(version.cost, version.limit)
+        self.patience = self._patience()
+
+    def _patience(self) -> int:
+        """Return how many requests fill the shortest queue that is worth a look."""
+        if self.pooled:
+            return 0
+        return max(_FEW, min(MAX_WAITING, int(SHORT_S * self.limit / max(self.cost.of(self.limit), _INSTANT_S))))
 
     @property
     def busy(self) -> bool:
@@ -79,9 +94,11 @@ class Lane:
     def learn(self, rows: int, seconds: float) -> None:
         """Move the price by one more run, and change sides if it left the range of the one it is on."""
         self.cost = moved(self.cost, rows, seconds)
+        self.patience = self._patience()
         if pooled(cost=self.cost, now_pooled=self.pooled) is not self.pooled:
             self.pooled = not self.pooled
             self.limit = self.version.limit if self.pooled else inline_limit(self.cost, self.version.limit)
+            self.patience = self._patience()
 
     def backlog_s(self) -> float:
         """Return the seconds that all waiting work takes if it is run in full batches."""

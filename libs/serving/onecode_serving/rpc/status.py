@@ -1,8 +1,9 @@
 """Give each of our errors its gRPC status, and write it as the one block that ends a call."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
-from onecode_common.errors import OnecodeError
+from onecode_common.errors import KINDS, OnecodeError
 from onecode_serving.execution.executor import DEADLINE
 from onecode_serving.http2 import encode_block
 
@@ -32,6 +33,7 @@ _BY_CODE: Mapping[str, int] = {
     MESSAGE_FLAG_CODE: INTERNAL,
 }
 _PLAIN = frozenset(range(0x20, 0x7F)) - {ord("%")}
+_REFUSALS = 128
 _LONGEST = 1024
 """Bytes of a message on the wire; a client's header list is limited too."""
 
@@ -80,7 +82,16 @@ def trailers_of(error: OnecodeError) -> list[tuple[str, str]]:
 
 
 def failed(error: OnecodeError) -> bytes:
-    """Return the only block of an answer that is an error (Trailers-Only)."""
+    """Return the only block of an answer that is an error (Trailers-Only).
+
+    The same refusal is written once: a server that has too much to do refuses more than it answers.
+    """
+    return _failed(error.kind, error.code, error.message, error.params.get("retry_after_ms"))
+
+
+@lru_cache(_REFUSALS)
+def _failed(kind: str, code: str, message: str, retry: str | None) -> bytes:
+    error = KINDS[kind](message, code=code, params={} if retry is None else {"retry_after_ms": retry})
     return encode_block([(":status", "200"), ("content-type", "application/grpc"), *trailers_of(error)])
 
 

@@ -1,1 +1,0 @@
-"""The Open Inference Protocol as gRPC and as REST, both thin over one data plane."""
