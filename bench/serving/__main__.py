@@ -50,7 +50,7 @@ def _report(rounds: list[Round], scenes: Scenes) -> None:
     """Print and store; a verdict only where the machine was left to us."""
     others = statistics.median(one.others for each in rounds for one in each.measures.values())
     failures = sum(one.failures for each in rounds for one in each.measures.values())
-    failures += scenes.resets.failures + scenes.idle.failures
+    failures += scenes.resets.failures + scenes.idle.failures + scenes.both.failures
     judged = others <= BUSY_CORES
     rows = rows_of(rounds, scenes)
     print(table(rows, judged=judged))

@@ -143,6 +143,15 @@ def _scenes(scenes: Scenes) -> list[Row]:
             unit="ms",
             note=scenes.resets.note,
         ),
+        Row(
+            "two models at once: p99 of the cheap one",
+            round(scenes.both.goal_ms, 2),
+            None,
+            scenes.both.beside_ms,
+            more=False,
+            unit="ms",
+            note=f"goal: twice alone and one run of the other, {scenes.both.run_ms:.1f} ms; {scenes.both.note}",
+        ),
         Row("1,000 idle connections: memory", 25, None, idle.mib, more=False, unit="MiB"),
         Row("1,000 idle connections: p99 against before", 1.3, None, idle.p99_ratio, more=False),
     ]

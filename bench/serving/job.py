@@ -27,6 +27,7 @@ class Job:
         connections: How many.
         seconds: How long, after the warm-up.
         least: Go on until so many answers came, however long it takes.
+        last: Go on until this version has answered; empty waits for none.
         trace: Keep each answer's times and version.
         server_pid: Whose CPU time counts as the server's.
         root_pid: Whose descendants are this bench.
@@ -42,6 +43,7 @@ class Job:
     seconds: float = 1.5
     warm_s: float = 0.3
     least: int = 0
+    last: str = ""
     trace: bool = False
     server_pid: int = 0
     root_pid: int = 0

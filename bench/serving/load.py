@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from bench.serving.job import GRPC, STREAM, Job, Seen
 from bench.serving.links import LINKS, RefusedError, RestLink, StreamLink, UnaryLink
@@ -57,10 +58,10 @@ def drive(job: Job) -> Seen:
                 poll.register(number, select.EPOLLIN)
                 wire.sent = time.perf_counter()
                 wire.send(wire.ask())
-            _run(job, wires, poll, warm := Seen(), job.warm_s, 0)
+            _run(replace(job, least=0, last=""), wires, poll, warm := Seen(), job.warm_s)
             seen.failures, seen.reasons = warm.failures, warm.reasons
             before, cpu = Spent.now(job.server_pid, job.root_pid), time.process_time()
-            _run(job, wires, poll, seen, job.seconds, job.least)
+            _run(job, wires, poll, seen, job.seconds)
             seen.own_cpu_s = time.process_time() - cpu
             seen.spent = Spent.now(job.server_pid, job.root_pid).since(before)
             _finish(wires, poll, seen)
@@ -83,12 +84,13 @@ def connect(job: Job, source: str = "127.0.0.1") -> socket.socket:
     return sock
 
 
-def _run(job: Job, wires: dict[int, Wire], poll: select.epoll, seen: Seen, seconds: float, least: int) -> None:  # noqa: C901 - one hot loop: a call more for each answer would cost a tenth of what an answer costs
-    """Ask again after each answer until the time is over."""
+def _run(job: Job, wires: dict[int, Wire], poll: select.epoll, seen: Seen, seconds: float) -> None:  # noqa: C901 - one hot loop: a call more for each answer would cost a tenth of what an answer costs
+    """Ask again after each answer until the time is over, enough came and the last version was seen."""
     clock, note, trace = time.perf_counter, seen.latencies.append, seen.events.append if job.trace else None
+    least, last = job.least, job.last
     now = begin = clock()
     ends = begin + seconds
-    while now < ends or seen.answers < least:
+    while now < ends or seen.answers < least or last:
         ready = poll.poll(_PATIENCE_S)
         if not ready:
             seen.failed(f"nothing came for {_PATIENCE_S:.0f} s")
@@ -114,6 +116,8 @@ def _run(job: Job, wires: dict[int, Wire], poll: select.epoll, seen: Seen, secon
             if version is not None:
                 seen.answers += 1
                 note(now - wire.sent)
+                if version == last:
+                    last = ""
                 if trace:
                     trace((wire.sent, now, version))
                 if wire.link.leaving:

@@ -1,4 +1,4 @@
-"""Give every measurement the same models, bit for bit: three small ones that people deploy, and a dear one.
+"""Give every measurement the same models, bit for bit: three small ones that people deploy, and two dear ones.
 
 Each is a pure function of its seed, so that the load and the server can build them apart and agree on every answer.
 """
@@ -24,6 +24,8 @@ _GBT_TREES = 100
 _GBT_DEPTH = 3
 _DEAR_CHANNELS = 16
 _DEAR_SIDE = 40
+_SLOW_COLUMNS = 16
+_SLOW_LAYERS = 50
 
 
 @dataclass(frozen=True)
@@ -126,6 +128,33 @@ def _dear(seed: int) -> Model:
 
 
 @cache
+def _slow(seed: int) -> Model:
+    """Fifty times the dear convolution, from a row of sixteen numbers: some five milliseconds."""
+    dice, side, channels = np.random.default_rng(seed), _DEAR_SIDE, _DEAR_CHANNELS
+    weights = [
+        _weight("first", dice.normal(size=(_SLOW_COLUMNS, side * side)) / 4),
+        numpy_helper.from_array(np.array([0, 1, side, side], np.int64), "image"),
+        _weight("k0", dice.normal(size=(channels, 1, 3, 3)) / 3),
+        _weight("k1", dice.normal(size=(channels, channels, 3, 3)) / 12),
+        _weight("w", dice.normal(size=(channels, 10)) * 4),
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "first"], ["m"]),
+        helper.make_node("Reshape", ["m", "image"], ["i"]),
+        helper.make_node("Conv", ["i", "k0"], ["c0"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    ]
+    for layer in range(_SLOW_LAYERS):
+        taken = [f"c{layer}", "k1"]
+        nodes.append(helper.make_node("Conv", taken, [f"c{layer + 1}"], kernel_shape=[3, 3], pads=[1, 1, 1, 1]))
+    nodes += [
+        helper.make_node("GlobalAveragePool", [f"c{_SLOW_LAYERS}"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    return _model("slow", nodes, weights, (_SLOW_COLUMNS,), (10,))
+
+
+@cache
 def _gbt(seed: int) -> Model:
     """A hundred boosted trees of depth 3: a label and two probabilities."""
     import lightgbm  # noqa: PLC0415 - half a second that other models do not need
@@ -147,7 +176,7 @@ def _gbt(seed: int) -> Model:
     return Model("gbt", proto.SerializeToString(), Tensor("x", "FP32", (-1, _GBT_COLUMNS)), outputs)
 
 
-_BUILDERS: dict[str, Callable[[int], Model]] = {"mlp": _mlp, "cnn": _cnn, "gbt": _gbt, "dear": _dear}
+_BUILDERS: dict[str, Callable[[int], Model]] = {"mlp": _mlp, "cnn": _cnn, "gbt": _gbt, "dear": _dear, "slow": _slow}
 
 
 def _weight(name: str, values: NDArray[np.float64]) -> TensorProto:

@@ -17,6 +17,7 @@ _STREAMS = 64
 _BURST_S = 0.001
 _EXHAUSTED, _EXPIRED = b"8", b"4"
 _LEAST_S = 3.0
+_WHILE_IT_RAN = b"while the model ran"
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Flood:
         answered: Right answers, in time or late.
         refused: RESOURCE_EXHAUSTED.
         expired: DEADLINE_EXCEEDED.
+        late: Of these, calls whose deadline passed while the model ran: it had begun in time.
         held: Calls that were not made because the server's limit of streams was reached on all connections.
         other: Anything else, wrong answers included.
         reasons: Of the first of these.
@@ -40,6 +42,7 @@ class Flood:
     answered: int = 0
     refused: int = 0
     expired: int = 0
+    late: int = 0
     held: int = 0
     other: int = 0
     reasons: list[str] = field(default_factory=list)
@@ -106,6 +109,7 @@ class _Caller:
             seen.refused += 1
         elif status == _EXPIRED:
             seen.expired += 1
+            seen.late += _WHILE_IT_RAN in trailers.get(b"grpc-message", b"")
         else:
             seen.odd(str(dict(trailers)))
 

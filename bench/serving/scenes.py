@@ -14,10 +14,14 @@ from bench.serving.overload import Flood, flood
 from bench.serving.resets import Resets, beside_resets
 from bench.serving.rounds import Benches
 from bench.serving.server import Server, release_of
-from bench.serving.workers import root_pid
+from bench.serving.two_models import TwoModels, both_at_once
+from bench.serving.workers import Workers, root_pid
 
 SWAPS, REQUESTS = 50, 100_000
 RELEASES = (1, 2, 3)
+LAST = 4
+"""A release that only the last swap leads to: the load has seen them all when it answers."""
+
 IDLE = 1000
 DEADLINE_MS = 50
 
@@ -51,23 +55,28 @@ class Scenes:
     overload: Overload
     resets: Resets
     idle: Crowd
+    both: TwoModels
 
 
 def play(benches: Benches, seconds: float) -> Scenes:
     """Play all scenes, each on a server of its own, so that none inherits another's memory."""
     peak = peak_mib(benches.server.pid)
-    with Server({"mlp": len(RELEASES)}) as server:
-        swaps = _swap(benches, server)
+    with Server({"mlp": LAST}) as server:
+        swaps = swap_under_load(benches.workers, server)
     with Server({"dear": 1}) as server:
         overload = _overload(benches, server, seconds)
     with Server({"mlp": 1}) as server:
-        resets = benches.workers.load(beside_resets, _job(server, "mlp", 1, seconds))
+        resets = benches.workers.load(beside_resets, job_for(server, "mlp", 1, seconds))
     with Server({"mlp": 1}) as server:
-        idle = benches.workers.load(with_crowd, _job(server, "mlp", 32, seconds), IDLE)
-    return Scenes(peak, swaps, overload, resets, idle)
+        idle = benches.workers.load(with_crowd, job_for(server, "mlp", 32, seconds), IDLE)
+    with Server({"mlp": 1, "slow": 1}) as server:
+        cheap, dear = (job_for(server, name, connections, seconds) for name, connections in (("mlp", 4), ("slow", 8)))
+        both = both_at_once(benches.workers, cheap, dear)
+    return Scenes(peak, swaps, overload, resets, idle, both)
 
 
-def _job(server: Server, model: str, connections: int, seconds: float) -> Job:
+def job_for(server: Server, model: str, connections: int, seconds: float) -> Job:
+    """Return a job that calls a model over gRPC."""
     network = build(model)
     return Job(
         face=GRPC,
@@ -82,19 +91,24 @@ def _job(server: Server, model: str, connections: int, seconds: float) -> Job:
     )
 
 
-def _swap(benches: Benches, server: Server) -> Swaps:
-    """Load, prove and switch to another of three releases fifty times while 32 connections ask."""
-    calm = _job(server, "mlp", 32, 2.0)
-    before = benches.workers.load(drive, calm)
-    pause = REQUESTS * 1.3 / (before.answers / before.seconds) / SWAPS
-    answers = {str(release): release_of("mlp", release).answers() for release in RELEASES}
-    job = replace(calm, answers=answers, seconds=pause * SWAPS, least=REQUESTS, trace=True)
-    running = benches.workers.begin(drive, job)
+def swap_under_load(workers: Workers, server: Server) -> Swaps:
+    """Load, prove and switch to another of three releases fifty times while 32 connections ask 100,000 times or more.
+
+    Args:
+        workers: Where the load runs.
+        server: Holds :data:`LAST` releases of ``mlp`` and serves the first.
+    """
+    calm = job_for(server, "mlp", 32, 2.0)
+    before = workers.load(drive, calm)
+    pause = REQUESTS / (before.answers / before.seconds) / SWAPS
+    answers = {str(release): release_of("mlp", release).answers() for release in (*RELEASES, LAST)}
+    job = replace(calm, answers=answers, seconds=0.0, least=REQUESTS, last=str(LAST), trace=True)
+    running = workers.begin(drive, job)
     time.sleep(job.warm_s)
     log = [(0.0, 0.0, RELEASES[0])]
     due = time.perf_counter()
     while len(log) <= SWAPS and not running.done():
-        release = RELEASES[len(log) % len(RELEASES)]
+        release = LAST if len(log) == SWAPS else RELEASES[len(log) % len(RELEASES)]
         begun = time.perf_counter()
         server.order("swap", model="mlp", release=release)
         log.append((begun, time.perf_counter(), release))
@@ -122,7 +136,7 @@ def _wrong(seen: Seen, log: Sequence[tuple[float, float, int]]) -> int:
 
 def _overload(benches: Benches, server: Server, seconds: float) -> Overload:
     """Send twice of what the server can do, with deadlines, and see what is left of its capacity."""
-    job = _job(server, "dear", 32, seconds)
+    job = job_for(server, "dear", 32, seconds)
     closed = benches.workers.load(drive, job)
     capacity = closed.answers / closed.seconds
     before = server.order("statistics", model="dear")

@@ -46,6 +46,7 @@ def orders(plane: DataPlane, home: Home) -> None:
         elif order["do"] == "statistics":
             tallies = plane.statistics(order["model"], "")
             done["rows"] = sum(one.inference_count for one in tallies)
+            done["runs"] = sum(one.execution_count for one in tallies)
         print(json.dumps(done), flush=True)
 
 

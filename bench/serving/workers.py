@@ -1,4 +1,4 @@
-"""Hold the two helper processes of a run: the load on its core, and onnxruntime alone on the server's core."""
+"""Hold the helper processes of a run: the load on its core, and onnxruntime alone on the server's core."""
 
 import multiprocessing
 import os
@@ -16,11 +16,12 @@ _T = TypeVar("_T")
 
 
 class Workers:
-    """Both processes; they are idle but for what is asked of them."""
+    """All of them; each begins when it is first asked for something, and is idle but for that."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._load = ProcessPoolExecutor(1, context, initializer=pin, initargs=(LOAD_CORE,))
+        self._beside = ProcessPoolExecutor(1, context, initializer=pin, initargs=(LOAD_CORE,))
         self._raw = ProcessPoolExecutor(1, context, initializer=pin, initargs=(SERVER_CORE,))
 
     def load(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -30,6 +31,10 @@ class Workers:
     def begin(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Begin something in the load process."""
         return self._load.submit(work, *args, **kwargs)
+
+    def beside(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        """Begin something in a second load process, on the core of the first."""
+        return self._beside.submit(work, *args, **kwargs)
 
     def raw(self, model: str, seconds: float) -> "Raw":
         """Return how fast onnxruntime alone answers one row."""
@@ -42,6 +47,7 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._load.shutdown()
+        self._beside.shutdown()
         self._raw.shutdown()
 
 

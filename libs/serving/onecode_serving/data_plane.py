@@ -161,12 +161,10 @@ class DataPlane(Catalogue):
             raise wrong(plan.name, "bytes", plan.size, len(raw))
         if plan.timeout_s < deadline - arrived:
             deadline = arrived + plan.timeout_s
-        job = Job(plan.fixed or plan.choose(unit), plan.rows, arrived, deadline, plan.signature)
-        job.plan = plan
-        job.raw = raw
-        job.sink = sink
-        job.key = key
-        job.priority = plan.priority
+        job = Job(
+            plan.fixed or plan.choose(unit), plan.rows, arrived, deadline, plan.signature,
+            plan.priority, plan, raw, sink, key,
+        )  # fmt: skip
         self._executor.add(job)  # type: ignore[union-attr]  # attached before the first request
         return job
 

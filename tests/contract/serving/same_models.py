@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-import same_graphs as graphs
+import same_networks as networks
+import same_others as others
 from numpy.typing import NDArray
+from same_graph import Draw, Drawn
 from serving_models import DATATYPES, Built
 
 from onecode_common.canonical import canonical
@@ -92,14 +94,14 @@ def samples() -> tuple[Sample, ...]:
         return tuple(_sample(name, *make()) for name, make in _MODELS.items())
 
 
-def _sample(name: str, onnx: bytes, draw: graphs.Draw) -> Sample:
+def _sample(name: str, onnx: bytes, draw: Draw) -> Sample:
     session = _session(onnx)
     inputs, outputs = (
         tuple(Tensor(node.name, _NAMES[node.type], _shape(node.shape)) for node in nodes)
         for nodes in (session.get_inputs(), session.get_outputs())
     )
     # onnxruntime gives no BF16 to numpy: the same graph with FP32 around it answers for it.
-    reference = _session(graphs.brain(twin=True)[0]) if name == "brain" else session
+    reference = _session(networks.brain(twin=True)[0]) if name == "brain" else session
     dice = np.random.default_rng(len(name))
 
     def asked(rows: int) -> Question:
@@ -170,25 +172,25 @@ def _manifest(
     return dict(json.loads(canonical(manifest)))
 
 
-_MODELS: dict[str, Callable[[], tuple[bytes, graphs.Draw]]] = {
-    "narrow": lambda: graphs.dense((4, 8, 3), "Relu"),
-    "medium": lambda: graphs.dense((16, 32, 10), "Tanh"),
-    "wide": lambda: graphs.dense((64, 128, 64, 10), "Relu"),
-    "long": lambda: graphs.dense((256, 64, 1), "Sigmoid"),
-    "image": graphs.image,
-    "signal": graphs.signal,
-    "lstm": lambda: graphs.recurrent("LSTM"),
-    "gru": lambda: graphs.recurrent("GRU"),
-    "forest": graphs.forest,
-    "boosted": graphs.boosted,
-    "light": graphs.light,
-    "words": graphs.words,
-    "topic": graphs.topic,
-    "whole-numbers": graphs.whole_numbers,
-    "quantised": graphs.quantised,
-    "half": graphs.half,
-    "brain": graphs.brain,
-    "several-inputs": graphs.several_inputs,
-    "several-outputs": graphs.several_outputs,
-    "no-rows": graphs.no_rows,
+_MODELS: dict[str, Callable[[], Drawn]] = {
+    "narrow": lambda: networks.dense((4, 8, 3), "Relu"),
+    "medium": lambda: networks.dense((16, 32, 10), "Tanh"),
+    "wide": lambda: networks.dense((64, 128, 64, 10), "Relu"),
+    "long": lambda: networks.dense((256, 64, 1), "Sigmoid"),
+    "image": networks.image,
+    "signal": networks.signal,
+    "lstm": lambda: networks.recurrent("LSTM"),
+    "gru": lambda: networks.recurrent("GRU"),
+    "forest": others.forest,
+    "boosted": others.boosted,
+    "light": others.light,
+    "words": others.words,
+    "topic": others.topic,
+    "whole-numbers": others.whole_numbers,
+    "quantised": networks.quantised,
+    "half": networks.half,
+    "brain": networks.brain,
+    "several-inputs": others.several_inputs,
+    "several-outputs": others.several_outputs,
+    "no-rows": others.no_rows,
 }

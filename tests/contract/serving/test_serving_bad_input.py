@@ -173,7 +173,11 @@ def test_grpc_and_rest_refuse_alike(server: Server, stub: Any, case: tuple[str, 
 
 GRPC_ONLY: list[tuple[str, dict[str, Any], str]] = [
     ("raw and typed", {"raw": [floats(1, 2, 3, 4)], "fp32": [1.0, 2.0, 3.0, 4.0]}, "send one form"),
-    ("raw of another number", {"raw": [floats(1, 2, 3, 4)] * 2}, "expected 1, one for each input outside of shared memory, got 2"),
+    (
+        "raw of another number",
+        {"raw": [floats(1, 2, 3, 4)] * 2},
+        "expected 1, one for each input outside of shared memory, got 2",
+    ),
     ("wrong typed field", {"fp64": [1.0, 2.0, 3.0, 4.0]}, "expected contents fp32_contents alone"),
     ("two typed fields", {"fp32": [1.0, 2.0, 3.0, 4.0], "fp64": [1.0]}, "alone"),
     ("parameter without value", {"fp32": [1.0] * 4, "empty": True}, "has no value"),

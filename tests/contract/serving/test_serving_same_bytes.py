@@ -1,7 +1,6 @@
 """The cloud and a gateway give the same bytes for the same question, in every form, and they are onnxruntime's."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from same_faces import FACES, Program, can_carry

@@ -5,6 +5,7 @@ import json
 import pytest
 import serving_models as make
 
+from onecode_common.canonical import sha256_hex
 from onecode_common.errors import InvalidError
 from onecode_serving.golden import MAX_BYTES, check_golden, parse_golden
 from onecode_serving.version import ServedVersion, load_version
@@ -30,6 +31,28 @@ def test_another_version_fails_and_the_first_wrong_row_is_named(version: ServedV
 def test_a_difference_within_the_tolerance_passes_and_one_beyond_it_fails(version: ServedVersion) -> None:
     assert check_golden(version, parse_golden(make.golden_set(make.dense(), spoil=5e-5))).passed
     assert not check_golden(version, parse_golden(make.golden_set(make.dense(), spoil=5e-3))).passed
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+def test_half_precision_is_written_as_numbers_though_no_request_has_them_so(datatype: str) -> None:
+    kind = {"FP16": make.TensorProto.FLOAT16, "BF16": make.TensorProto.BFLOAT16}[datatype]
+    onnx = make.serialized(
+        [make.helper.make_node("Identity", ["x"], ["y"])],
+        [make.value("x", kind, ["N", 3])],
+        [make.value("y", kind, ["N", 3])],
+    )
+    tensor = {"datatype": datatype, "shape": [-1, 3]}
+    contract = {"inputs": [{**tensor, "name": "x"}], "outputs": [{**tensor, "name": "y"}]}
+    files = [{"name": "model.onnx", "sha256": sha256_hex(onnx), "length": len(onnx)}]
+    version = load_version({"model": "m", "release": 1, "files": files, "contract": contract}, onnx)
+    for answer, passes in (([1.5, -2.0, 0.25], True), ([1.5, -2.0, 0.5], False)):
+        row = {
+            "inputs": [{"name": "x", "datatype": datatype, "shape": [1, 3], "data": [1.5, -2.0, 0.25]}],
+            "outputs": [{"name": "y", "datatype": datatype, "shape": [1, 3], "data": answer}],
+        }
+        header = {"format": 1, "rows": 1, "atol": 1e-4, "rtol": 1e-3, "allowed_mismatch": 0}
+        content = "\n".join(map(json.dumps, (header, row))).encode()
+        assert check_golden(version, parse_golden(content)).passed == passes
 
 
 def _with(line: int, **changes: object) -> bytes:

@@ -1,6 +1,7 @@
 """Hold one request from the moment it is found good until it is answered."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -108,6 +109,9 @@ class Answer(Protocol):
         ...
 
 
+_NO_FEEDS: Mapping[str, Array] = MappingProxyType({})
+
+
 class Job:
     """One request in a lane: a plan and raw bytes, or feeds and an answer.
 
@@ -121,20 +125,34 @@ class Job:
         "target",
     )  # fmt: skip
 
-    def __init__(self, target: Target, rows: int, arrived: float, deadline: float, signature: object) -> None:
+    def __init__(
+        self,
+        target: Target,
+        rows: int,
+        arrived: float,
+        deadline: float,
+        signature: object,
+        priority: int = 0,
+        plan: Plan | None = None,
+        raw: bytes = b"",
+        sink: Sink | None = None,
+        key: int = 0,
+        feeds: Mapping[str, Array] = _NO_FEEDS,
+        answer: Answer | None = None,
+    ) -> None:
         self.target = target
         self.rows = rows
         self.arrived = arrived
         self.deadline = deadline
         self.signature = signature
+        self.priority = priority
+        self.plan = plan
+        self.raw = raw
+        self.sink = sink
+        self.key = key
+        self.feeds = feeds
+        self.answer = answer
         self.dead = False
-        self.priority = 0
-        self.plan: Plan | None = None
-        self.raw: bytes = b""
-        self.sink: Sink | None = None
-        self.key = 0
-        self.feeds: Mapping[str, Array] = {}
-        self.answer: Answer | None = None
 
     def refuse(self, error: OnecodeError) -> None:
         """Tell whoever waits, unless nobody does."""

@@ -10,6 +10,7 @@ from onecode_serving.listen.faces import Engine
 from onecode_serving.listen.gate import Visit
 from onecode_serving.listen.parting import Parting
 from onecode_serving.listen.peers import Peers
+from onecode_serving.listen.writing import writer_of
 
 GOAWAY_INTERNAL_ERROR = struct.pack(">HBBBIII", 0, 8, 7, 0, 0, 0x7FFF_FFFF, 2)
 """The last word to an HTTP/2 peer whose engine failed: nobody knows any more which streams were worked on."""
@@ -40,7 +41,7 @@ class Connection(asyncio.Protocol):
         self._visit = visit
         self._transport = transport
         self._clock = peers.clock
-        self._write = transport.write
+        self._write = writer_of(transport)
         self._touched = False
         self._paused: float | None = None
         self._shrinking = 0

@@ -39,12 +39,27 @@ class Plans:
 
     Args:
         plane: Makes plans.
+
+    Attributes:
+        known: By a message's bytes before its numbers, without its id.
+        exact: By all bytes before the numbers, the prefix included.
     """
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
         self._seen: dict[bytes, int] = {}
         self.known: dict[bytes, Plan] = {}
+        self.exact: dict[bytes, Plan] = {}
+
+    def remember(self, before: bytes, plan: Plan) -> None:
+        """Remember everything before a message's numbers, its prefix included, for messages without an id.
+
+        The prefix holds the length: a message that begins with these bytes and brings as many numbers as the plan says
+        is whole, uncompressed and alone.
+        """
+        if len(self.exact) >= _PLANS:
+            self.exact.clear()
+        self.exact[before] = plan
 
     def find(self, body: bytes) -> Found | None:
         """Return what is known of a message with its prefix; None where it needs a look.

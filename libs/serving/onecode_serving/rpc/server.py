@@ -64,7 +64,7 @@ class RpcApp:
         self._plane = plane
         self._plans = plans
         self._traces = service.traces
-        self._known = plans.known
+        self._exact = plans.exact
         self._access = access
         self._heads = Heads(access, certificate, max_message)
         self._max_message = max_message
@@ -89,13 +89,8 @@ class RpcApp:
                     self._heads.renew(route, now)
                     grant = route.grant
                 start = len(body) - self._tail
-                plan = self._known.get(body[PREFIX:start])
-                if (
-                    plan is None
-                    or plan.generation != self._plane.generation
-                    or body[0]
-                    or int.from_bytes(body[1:PREFIX], "big") != len(body) - PREFIX
-                ):
+                plan = self._exact.get(body[:start])
+                if plan is None or plan.generation != self._plane.generation:
                     plan, start = self._looked_up(stream, body)
                 if plan is not None:
                     if grant is None or not grant.free:
@@ -239,6 +234,8 @@ class RpcApp:
         self._tail = len(body) - found.start
         if found.request_id:
             self._ids[stream] = found.request_id
+        else:
+            self._plans.remember(body[: found.start], found.plan)
         return found.plan, found.start
 
     def _stale(self, grant: Grant, now: float) -> bool:
