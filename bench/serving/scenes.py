@@ -91,16 +91,17 @@ def job_for(server: Server, model: str, connections: int, seconds: float) -> Job
     )
 
 
-def swap_under_load(workers: Workers, server: Server) -> Swaps:
+def swap_under_load(workers: Workers, server: Server, pause_s: float | None = None) -> Swaps:
     """Load, prove and switch to another of three releases fifty times while 32 connections ask 100,000 times or more.
 
     Args:
         workers: Where the load runs.
         server: Holds :data:`LAST` releases of ``mlp`` and serves the first.
+        pause_s: From one swap to the next; None spreads them over the requests.
     """
     calm = job_for(server, "mlp", 32, 2.0)
     before = workers.load(drive, calm)
-    pause = REQUESTS / (before.answers / before.seconds) / SWAPS
+    pause = REQUESTS / (before.answers / before.seconds) / SWAPS if pause_s is None else pause_s
     answers = {str(release): release_of("mlp", release).answers() for release in (*RELEASES, LAST)}
     job = replace(calm, answers=answers, seconds=0.0, least=REQUESTS, last=str(LAST), trace=True)
     running = workers.begin(drive, job)

@@ -63,6 +63,8 @@ class Server:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdout  # noqa: S101 - as above
+        self._process.stdout.close()
         self._folder.cleanup()
 
     def __enter__(self) -> Self:

@@ -39,7 +39,7 @@ KILLS: dict[int, tuple[str, ...]] = {
 }
 """Who is killed in which chapter."""
 WHILE_PROCESSES_DIE = {
-    "No answer is wrong, and not one request in 10,000 meets a process that leaves",
+    "No answer is wrong and no request is refused while versions change",
 }
 """Claims about what clients see while nothing dies; in chapter 5 something does."""
 

@@ -44,6 +44,9 @@ class Predict(Noun):
     def _in_order(self, model: str, rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
         version = self._rest.get(f"/models/{part(model)}")["version"]
         names = [name for tensor in version["contract"]["inputs"] for name in tensor.get("columns", [])]
+        if not names:
+            # An imported model names no columns: the rows' own order is all there is.
+            return [list(row.values()) for row in rows]
         missing = sorted(set(names) - set(rows[0]))
         if missing:
             message = f"the rows have no column {missing[0]!r}, which model {model} wants"

@@ -103,11 +103,14 @@ class CallLog:
     def _write_all(self) -> None:
         calls: list[LoggedCall] = []
         ended = False
+        due = 0.0
         while not ended:
+            now = self._clock.monotonic()
             with contextlib.suppress(queue.Empty):
-                call = self._queue.get(timeout=_FLUSH_S)
+                call = self._queue.get(timeout=max(0.0, due - now) if calls else None)
                 ended = call is None
                 if call is not None:
+                    due = due if calls else self._clock.monotonic() + _FLUSH_S
                     calls.append(call)
                     if len(calls) < _ROWS:
                         continue

@@ -96,8 +96,11 @@ class Staging:
             return self._rejected(entry, verified.digest, "load", error.message)
         if not result.passed:
             return self._rejected(entry, verified.digest, "golden", result.detail)
+        try:
+            self._plane.install(version, lambda: self._again(entry, verified.digest, version.release))
+        except InvalidError as error:
+            return self._rejected(entry, verified.digest, "load", error.message)
         self._golden[verified.digest] = verified.golden
-        self._plane.install(version, lambda: self._again(entry, verified.digest, version.release))
         self._actions.reached(entry, verified.digest, STAGED)
         return Staged(ready=True)
 

@@ -70,13 +70,13 @@ def test_a_csv_becomes_a_version_across_the_services(platform: User, tmp_path: P
 
 
 def test_a_rolling_update_of_inference_loses_no_request(node: RealNode, platform: User, values: list[str]) -> None:
-    before = {pod["metadata"]["uid"] for pod in node.pods(NAMESPACE, "inference")}
+    before = uids(node)
     with platform.traffic(MODEL, 2) as end:
         node.helm("upgrade", RELEASE, NAMESPACE, *values, "--set-string", "services.inference.podLabels.turn=two")
+        # Helm is content once the new ones are ready; the old ones are still finishing what they have.
+        node.wait(lambda: not before & uids(node), "the old pods to have ended")
         counts = end()
-    after = {pod["metadata"]["uid"] for pod in node.pods(NAMESPACE, "inference")}
-    assert len(after) == 2
-    assert not before & after
+    assert len(uids(node)) == 2
     assert (counts["new"]["bad"], counts["kept"]["bad"]) == ([], [])
     assert counts["new"]["good"] > 100
     assert counts["kept"]["good"] > 100
@@ -150,6 +150,12 @@ def test_uninstall_and_install_again_keep_every_record_of_every_service(
     node.helm("install", RELEASE, NAMESPACE, *values)
     platform.console = f"http://{node.address(NAMESPACE, f'{FULL}-console')}:8080"
     assert records(platform) == before
+
+
+def uids(node: RealNode) -> set[str]:
+    """Return every pod of inference, those that are ending too."""
+    label = "app.kubernetes.io/component=inference"
+    return {pod["metadata"]["uid"] for pod in node.get("pods", "-n", NAMESPACE, "-l", label)["items"]}
 
 
 def records(platform: User) -> list[Any]:

@@ -21,11 +21,8 @@ def blocks(page: str, kind: str) -> list[str]:
 
 def settings(page: str) -> dict[str, str]:
     """Return the settings that a page gives, under the names of the inference server, without their prefix."""
-    found = {}
-    for body in blocks(page, ""):
-        for name, value in re.findall(r"^ONECODE_(?:INFERENCE|EDGE)_(\w+)=(\S*)", body, re.MULTILINE):
-            found[name] = value
-    return found
+    given = "\n".join(blocks(page, ""))
+    return dict(re.findall(r"^ONECODE_(?:INFERENCE|EDGE)_(\w+)=(\S*)", given, re.MULTILINE))
 
 
 def rows(page: str, heading: str) -> list[list[str]]:

@@ -1,6 +1,7 @@
 """The inference server as its settings make it, with the models of the how-to pages and without a registry.
 
-Run with settings in the environment. It prints its ports in the order of its addresses and serves until standard input ends.
+Run with settings in the environment. It prints its ports, in the order of its addresses, and serves until standard
+input ends.
 """
 
 import json

@@ -22,7 +22,7 @@ from onecode_registry.domain.golden import read_golden
 from onecode_serving.golden import check_golden, parse_golden
 
 sys.path.append(str(ROOT / "tests" / "unit" / "serving" / "listen"))
-from listen_certificates import Authority  # noqa: E402 - the folder above must be found first
+from listen_certificates import Authority
 
 ROW = np.array([[0.5, 1.0, 2.0, 0.25]], np.float32)
 LABEL = "label [{}]".format(*make.session_of(make.dense()).run(["label"], {"features": ROW})[0])

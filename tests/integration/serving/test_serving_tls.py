@@ -75,7 +75,7 @@ def test_agreement_or_first_bytes_decide_the_protocol(
         cases = [
             (server.ports[0], (HTTP2,), PREFACE, HTTP2, True),
             (server.ports[1], (HTTP1,), GET, HTTP1, False),
-            (server.ports[1], (HTTP1, HTTP2), PREFACE, HTTP2, True),
+            (server.ports[1], (HTTP2, HTTP1), GET, HTTP1, False),
             (server.ports[0], (), PREFACE, None, True),
             (server.ports[0], (), GET, None, False),
             (server.ports[0], ("other",), GET, None, False),

@@ -9,8 +9,6 @@ from onecode_serving.listen.gate import Visit
 from onecode_serving.listen.peers import Peers
 
 _LINGER_S = 2.0
-_LINGER_DRAINING_S = 0.3
-"""When the whole server goes, a peer that has everything and does not close is not waited for."""
 
 
 class Parting(asyncio.Protocol):
@@ -22,7 +20,7 @@ class Parting(asyncio.Protocol):
         self._peers = peers
         self._visit = visit
         self._transport = transport
-        self._until = peers.clock() + (_LINGER_S if peers.leaving_until is None else _LINGER_DRAINING_S)
+        self._until = peers.clock() + (_LINGER_S if peers.leaving_until is None else peers.linger_s)
         self._left = transport.get_write_buffer_size()
 
     def begin(self) -> None:
@@ -62,7 +60,7 @@ class Parting(asyncio.Protocol):
 
     def leave(self, now: float, end: float) -> None:
         """Do not wait for long."""
-        self._until = min(self._until, now + _LINGER_DRAINING_S, end)
+        self._until = min(self._until, now + self._peers.linger_s, end)
 
     def abort(self) -> None:
         """Close now."""

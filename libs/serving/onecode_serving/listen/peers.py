@@ -13,6 +13,8 @@ from onecode_serving.listen.turn import Turn
 
 _log = logging.getLogger(__name__)
 _LOG_EVERY_S = 1.0
+LINGER_S, LINGER_LAST_S = 2.0, 0.3
+"""While another process goes on, a peer has time to read the last word; at the end of all, nobody is waited for."""
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class Peers:
         turn: Writes touched connections.
 
     Attributes:
+        linger_s: How long a peer that has everything and does not close is waited for once all leave.
         empty: Called when the last connection is gone.
     """
 
@@ -78,6 +81,7 @@ class Peers:
         self.counts = ListenCounts()
         self.clock = time.monotonic
         self.leaving_until: float | None = None
+        self.linger_s = LINGER_LAST_S
         self.empty: Callable[[], None] = lambda: None
         self._all: set[Peer] = set()
         self._logged = 0.0

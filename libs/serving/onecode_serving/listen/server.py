@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from onecode_common.errors import UnavailableError
 from onecode_serving.listen.acceptor import Acceptor
 from onecode_serving.listen.faces import Faces
-from onecode_serving.listen.peers import ListenCounts, Peers
+from onecode_serving.listen.peers import LINGER_LAST_S, LINGER_S, ListenCounts, Peers
 from onecode_serving.listen.settings import ListenSettings
 from onecode_serving.listen.sockets import inherited_sockets, open_sockets
 from onecode_serving.listen.tls import Certificates
@@ -240,6 +240,7 @@ class OipServer:
         now = peers.clock()
         gone = asyncio.Event()
         peers.empty = gone.set
+        peers.linger_s = LINGER_LAST_S if last else LINGER_S
         peers.leave(now, now + settings.grace_s)
         # Connections that were accepted a moment ago join in the next turns.
         await asyncio.sleep(0)

@@ -60,7 +60,7 @@ class Certificates:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
-        context.set_alpn_protocols([HTTP2, HTTP1])
+        context.set_alpn_protocols([HTTP1, HTTP2])
         try:
             # An encrypted key must be an error, not a question on a terminal.
             context.load_cert_chain(self._certificate, self._key, password=lambda: b"")

@@ -27,7 +27,7 @@ def read_request(
     """
     plain = inflated(body, route.encoding, max_message)
     if route.json_length == 0:
-        contract = plane.metadata(route.model, route.version)[0].contract
+        contract = plane.contract(plane.metadata(route.model, route.version)[0])
         return request_from_raw(route.model, route.version, plain, contract, route.unit, deadline)
     request, form = request_from_body(route.model, route.version, plain, route.json_length, route.unit, deadline)
     inputs = tuple([_packed(tensor) for tensor in request.inputs])
