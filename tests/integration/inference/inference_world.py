@@ -86,8 +86,10 @@ class Distribution:
         self.files["metadata/1.root.json"] = self.root
 
     def start(self, port: int = 0) -> None:
-        """Answer on a port."""
+        """Answer on a port; as the registry does, with signed lists from the first moment, before there is a policy."""
         files = self.files
+        if not self._versions["snapshot"]:
+            self._write_targets()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -133,7 +135,8 @@ class Distribution:
         roles = {name: Targets(version=self._next(name), expires=FAR) for name in ("models", "fleet")}
         for path, content in self._manifests.items():
             self._target(roles["models"], path, content)
-        self._target(roles["fleet"], "fleet/cloud/policy.json", self._policy)
+        if self._policy:
+            self._target(roles["fleet"], "fleet/cloud/policy.json", self._policy)
         top = Targets(version=self._next("targets"), expires=FAR)
         top.delegations = Delegations(
             keys={self._keys[name].public_key.keyid: self._keys[name].public_key for name in roles},
@@ -301,6 +304,10 @@ class Inference:
     def ready(self) -> bool:
         """Return whether it says that it is ready."""
         return bool((self._get(self.ops, "/readyz") or {}).get("ready"))
+
+    def reason(self) -> str:
+        """Return why it is not ready; empty if it is or does not say."""
+        return str((self._get(self.ops, "/readyz") or {}).get("reason") or "")
 
     def ask(self, value: float = 1.0, version: str = "") -> dict[str, Any]:
         """Return the answer to one row; errors have the key ``error``."""

@@ -72,6 +72,17 @@ def test_a_server_without_a_policy_is_ready_and_knows_no_model(world: World) -> 
     assert world.server.ask()["code"] == "model.unknown"
 
 
+def test_a_fresh_server_is_not_ready_before_the_registry_has_said_what_to_serve(world: World) -> None:
+    port = world.distribution.port
+    world.distribution.stop()
+    world.server.stop(kill=True)
+    world.server.start()
+    eventually(lambda: "no policy yet" in world.server.reason(), "it does not say what it waits for")
+    assert not world.server.ready()
+    world.distribution.start(port)
+    eventually(world.server.ready, "it is not ready when the registry has said that there is nothing")
+
+
 def test_a_first_release_is_proven_served_and_told_step_by_step(world: World) -> None:
     _first_release(world)
     assert world.server.ready()

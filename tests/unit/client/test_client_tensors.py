@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from onecode_serving.oip.wire import pb
 from onecode_client.oip_messages import infer_reply, infer_request, metadata_inputs, metadata_request
 from onecode_client.oip_rest import read_reply
 from onecode_client.predictor import Predictor
 from onecode_client.tensors import Spec, Tensor, array_of, tensor_of, tensors_of
 from onecode_common.errors import InvalidError
+from onecode_serving.oip.wire import pb
 
 FEATURES = Spec("features", "FP32", (-1, 2))
 CATEGORIES = Spec("categories", "BYTES", (-1, 1))

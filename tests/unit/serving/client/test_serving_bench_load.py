@@ -9,8 +9,8 @@ from bench.serving import stock
 from bench.serving.http1 import rest_reply
 from bench.serving.job import GRPC, JSON, REST, STREAM, Job
 from bench.serving.links import RefusedError, RestLink, StreamLink, UnaryLink
-from onecode_serving.oip.wire import pb
 from onecode_serving.http2 import encode_block
+from onecode_serving.oip.wire import pb
 
 RIGHT, WRONG = b"\0\0\x80?", b"\0\0\0@"
 HEAD = encode_block([(":status", "200"), ("content-type", "application/grpc")])
