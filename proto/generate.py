@@ -39,6 +39,9 @@ def generate(target: Path) -> None:
     status = protoc.main(arguments)
     if status != 0:
         sys.exit(status)
+    # The model server answers the Open Inference Protocol by engines of its own: stubs would only pull in a library.
+    for path in (target / "onecode" / "oip").rglob("*_pb2_grpc.py*"):
+        path.unlink()
     # Contracts without a service leave a file that holds nothing but a version check.
     for path in target.rglob("*_pb2_grpc.py"):
         if "class " not in path.read_text(encoding="utf-8"):

@@ -14,21 +14,13 @@ if TYPE_CHECKING:
     from onecode_serving.rpc.server import RpcApp
 
 
-class UnaryCall:
-    """One call with one answer, given now or later; on the loop's thread only.
+class _Caller:
+    """Who calls, and what the call's headers say."""
 
-    Attributes:
-        deadline: Monotonic seconds.
-    """
+    __slots__ = ("_head",)
 
-    __slots__ = ("_app", "_cancels", "_head", "_stream", "deadline")
-
-    def __init__(self, app: "RpcApp", stream: int, head: Head, deadline: float) -> None:
-        self._app = app
-        self._stream = stream
+    def __init__(self, head: Head) -> None:
         self._head = head
-        self._cancels: list[Callable[[], None]] = []
-        self.deadline = deadline
 
     @property
     def grant(self) -> Grant | None:
@@ -44,6 +36,23 @@ class UnaryCall:
     def metadata(self) -> Mapping[str, str]:
         """The call's own metadata."""
         return self._head.metadata
+
+
+class UnaryCall(_Caller):
+    """One call with one answer, given now or later; on the loop's thread only.
+
+    Attributes:
+        deadline: Monotonic seconds.
+    """
+
+    __slots__ = ("_app", "_cancels", "_stream", "deadline")
+
+    def __init__(self, app: "RpcApp", stream: int, head: Head, deadline: float) -> None:
+        super().__init__(head)
+        self._app = app
+        self._stream = stream
+        self._cancels: list[Callable[[], None]] = []
+        self.deadline = deadline
 
     def reply(self, message: bytes) -> None:
         """Answer with a serialized message."""
@@ -65,7 +74,7 @@ class UnaryCall:
         self._cancels.clear()
 
 
-class StreamCall:
+class StreamCall(_Caller):
     """One stream: messages in, messages out; on the loop's thread only.
 
     Attributes:
@@ -73,32 +82,17 @@ class StreamCall:
         handler: Who is told of messages.
     """
 
-    __slots__ = ("_app", "_begun", "_framer", "_head", "_over", "_stream", "deadline", "handler")
+    __slots__ = ("_app", "_begun", "_framer", "_over", "_stream", "deadline", "handler")
 
     def __init__(self, app: "RpcApp", stream: int, head: Head, deadline: float, max_message: int) -> None:
+        super().__init__(head)
         self._app = app
         self._stream = stream
-        self._head = head
         self._framer = Framer(head.encoding, max_message)
         self._begun = False
         self._over = False
         self.deadline = deadline
         self.handler: Stream | None = None
-
-    @property
-    def grant(self) -> Grant | None:
-        """What the caller may do; None for methods that are everybody's."""
-        return self._head.grant
-
-    @property
-    def unit(self) -> str | None:
-        """What the call's metadata wants to be assigned by."""
-        return self._head.unit
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """The call's own metadata."""
-        return self._head.metadata
 
     def feed(self, data: bytes) -> None:
         """Pass on the messages that are complete now."""
