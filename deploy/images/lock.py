@@ -14,7 +14,7 @@ EXTRAS = {
     "ingestion": "ingestion",
     "training": "training",
     "registry": "registry",
-    "rollout": "rollout",
+    "rollout": "rollout-kubernetes",
     "inference": "inference",
     "console": "console",
     "edge": "edge",
