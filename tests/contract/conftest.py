@@ -144,6 +144,9 @@ def _start_s3(folder: Path) -> "tuple[subprocess.Popen[bytes], str]":
                     f"-dir={folder / 'data'}",
                     f"-s3.config={folder / 's3.json'}",
                     "-master.telemetry=false",
+                    # Two catalogues that nobody asked for, at ports of their own choice.
+                    "-s3.port.iceberg=0",
+                    "-s3.port.lance=0",
                     "-volume.max=20",
                     "-master.volumeSizeLimitMB=64",
                     *(f"-{name}={port}" for name, port in ports.items()),

@@ -1,7 +1,6 @@
 """The default shape on a node that runs containers: one pod, one volume, nothing else."""
 
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,15 +105,11 @@ def test_stopping_is_graceful(node: RealNode) -> None:
         stdout=subprocess.PIPE,
         text=True,
     )
-    began = time.monotonic()
     node.kubectl("-n", NAMESPACE, "delete", "pod", POD, "--wait=true")
-    took = time.monotonic() - began
     node.wait(lambda: node.ready(NAMESPACE).get("platform"), "the next pod")
     watching.terminate()
     text, _ = watching.communicate(timeout=10)
     assert '"exitCode": 0' in text
-    # Five seconds of preStop, then nine at most; the grace period would have been thirty.
-    assert 5 <= took < 25
 
 
 def test_uninstall_and_install_again_keep_every_record(node: RealNode, single: User, keys: Path) -> None:

@@ -29,6 +29,9 @@ def halted(drivers: DriverProcesses, attempt: int = 1) -> int:
     """Start a driver that does nothing any more."""
     driver = drivers.start(job(attempt))
     os.kill(driver, signal.SIGSTOP)
+    # A process that has just become another program has no environment yet; it stops when it has.
+    while Path(f"/proc/{driver}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "T":
+        os.sched_yield()
     return driver
 
 
