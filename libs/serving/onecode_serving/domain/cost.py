@@ -12,6 +12,9 @@ INLINE_BELOW_S = 140e-6
 TURN_S = 2e-3
 """Most work on the event loop before it looks at its sockets again."""
 
+TURN_ALONE_S = 6e-3
+"""The same while one model alone is asked: fewer looks at sockets leave more time for runs."""
+
 _GAIN = 0.95
 _WEIGHT = 0.02
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128)

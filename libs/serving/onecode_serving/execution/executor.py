@@ -8,13 +8,14 @@ that a dear model does not hold up a cheap one.
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Pool
+from functools import lru_cache
 from typing import Protocol
 
 from onecode_common.clock import Clock
 from onecode_common.errors import ExhaustedError, OnecodeError, UnavailableError
 from onecode_serving.call_log import CallLog
 from onecode_serving.counters import Counters
-from onecode_serving.domain.cost import TURN_S
+from onecode_serving.domain.cost import TURN_ALONE_S, TURN_S
 from onecode_serving.execution.answer_cache import Cached
 from onecode_serving.execution.delivery import Delivery, cache_key
 from onecode_serving.execution.job import Job
@@ -23,6 +24,11 @@ from onecode_serving.execution.run import Ran, Refused, run_batch
 from onecode_serving.version import ServedVersion
 
 DEADLINE = "deadline.exceeded"
+_REFUSALS = 256
+_WEIGHT, _LEAST, _INSTANT_S = 0.1, 0.1, 1e-6
+_MIXED_S = 1.0
+"""So long after two models were asked, a third request may be for either."""
+
 _SHARE = 0.5
 """Of the time that a request has left may be spent in line: it was under way already when we first saw it."""
 
@@ -59,6 +65,10 @@ class Executor:
         self._hits: list[tuple[Lane, Job, Cached]] = []
         self._scheduled = False
         self._running = 0
+        self._only: Lane | None = None
+        self._mixed_until = 0.0
+        self._yield = 1.0
+        self._turned = 0.0
         self.on_turn: Callable[[], None] = _nothing
 
     def log_calls(self, log: CallLog) -> None:
@@ -111,19 +121,16 @@ class Executor:
             ahead = lane.backlog_s() + lane.running * lane.cost.of(lane.limit) / 2
             ready = ahead / self._workers + lane.cost.of(job.rows)
         else:
-            ready = sum([one.backlog_s() for one in self._active if not one.pooled]) + lane.cost.of(job.rows)
-        left = job.deadline - time.monotonic()
-        if ready > left * _SHARE and left > 0:
-            # Few different texts, so that refusing stays cheaper than answering.
-            retry = 1 << max(0, int((ready - left * _SHARE) * 1000)).bit_length()
-            text = f"the queue of model {lane.version.model!r} is longer than the time that is left: try again later"
-            raise ExhaustedError(text, code="queue.too_long", params={"retry_after_ms": retry})
+            ready = sum([one.backlog_s() for one in self._active if not one.pooled]) / self._yield
+        left = (job.deadline - time.monotonic()) * _SHARE
+        if ready > left > 0:
+            raise _too_long(lane.version.model, max(0, int((ready - left) * 1000)).bit_length())
 
     def _flush(self) -> None:
         self._scheduled = False
         now = time.monotonic()
-        until = now + TURN_S
         lanes = self._active
+        until = now + self._turn_s(lanes, now)
         if len(lanes) > 1:
             lanes.sort(key=_price)
         left: list[Lane] = []
@@ -143,9 +150,25 @@ class Executor:
             if lane.waiting:
                 left.append(lane)
         self._active = left
+        self._note_yield(now, busy=bool(left))
         self.on_turn()
         if any(not lane.version.asleep and (not lane.pooled or self._running < self._workers) for lane in left):
             self.wake()
+
+    def _turn_s(self, lanes: Sequence[Lane], now: float) -> float:
+        """Return how long runs may take before the sockets' turn: longer if no other model can wait there."""
+        if len(lanes) > 1 or (lanes and lanes[0] is not self._only):
+            self._only = lanes[0]
+            self._mixed_until = now + _MIXED_S
+        return TURN_S if now < self._mixed_until else TURN_ALONE_S
+
+    def _note_yield(self, began: float, *, busy: bool) -> None:
+        """Learn how much of the time runs get while work waits; the rest goes to sockets and to others."""
+        ended = time.monotonic()
+        if busy and self._turned:
+            got = (ended - began) / max(ended - self._turned, _INSTANT_S)
+            self._yield += _WEIGHT * (max(_LEAST, min(1.0, got)) - self._yield)
+        self._turned = ended if busy else 0.0
 
     def rouse(self, lane: Lane, done: Callable[[OnecodeError | None], None] | None = None) -> None:
         """Load a version again that left the memory; those who wait for it are answered afterwards."""
@@ -251,6 +274,18 @@ def _drop_dead(lane: Lane, ready: float) -> None:
 def too_late(when: str) -> UnavailableError:
     """Return the refusal of a request whose deadline passed."""
     return UnavailableError(f"the deadline passed {when}: allow more time", code=DEADLINE)
+
+
+@lru_cache(_REFUSALS)
+def _refusal(model: str, bits: int) -> ExhaustedError:
+    text = f"the queue of model {model!r} is longer than the time that is left: try again later"
+    return ExhaustedError(text, code="queue.too_long", params={"retry_after_ms": 1 << bits})
+
+
+def _too_long(model: str, bits: int) -> BaseException:
+    """Return the refusal of a model's request, one of few, so that refusing stays cheaper than answering."""
+    # Raised again and again, it would collect a trace for each time.
+    return _refusal(model, bits).with_traceback(None)
 
 
 def lane_of(version: ServedVersion) -> Lane:

@@ -82,6 +82,11 @@ class Sender(Streams):
                 name = stream.to_bytes(4, "big")
                 out += (head, name, block, (size << 16).to_bytes(5, "big"), name, data, tail, name, trailers)
                 return
+        # A refusal, which a server that has too much to do writes more often than answers.
+        if trailers and not block and not data and not self._prefix and len(trailers) <= SMALLEST_FRAME:
+            del self._light[stream]
+            out += (pack_head(len(trailers) << 8 | HEADERS, END_HEADERS | END_STREAM, stream), trailers)
+            return
         self._send_slowly(stream, self._promoted(stream), block, data, trailers)
 
     def _starts(self, block: bytes, trailers: bytes) -> tuple[bytes, bytes]:
