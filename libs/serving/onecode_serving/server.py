@@ -25,6 +25,9 @@ from onecode_serving.rest.route import RestRoute
 from onecode_serving.rpc.predictions import Plans
 from onecode_serving.rpc.server import RpcApp
 
+_EXPIRE_BEATS = 5
+"""Beats between looks at calls that wait for something else than a model: all connections are asked."""
+
 
 class LoopTurns:
     """The event loop as the data plane sees it.
@@ -143,6 +146,7 @@ class ModelServer:
         self.service = OipService(plane, options)
         self._faces = _Faces(plane, access, self.service, settings.max_message, bounds or Bounds())
         self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="model")
+        self._beats = 0
         self.server = OipServer(plane, self._faces, settings, began=self._began, beat=self._beat)
 
     @property
@@ -191,7 +195,9 @@ class ModelServer:
         self._plane.tick()
         # A key that was revoked is refused from the next beat on, also where its header is remembered.
         self._access.refresh()
-        self._faces.expire(time.monotonic())
+        self._beats += 1
+        if self._beats % _EXPIRE_BEATS == 0:
+            self._faces.expire(time.monotonic())
 
 
 def usable_cores() -> int:

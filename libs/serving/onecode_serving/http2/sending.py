@@ -59,7 +59,12 @@ class Sender(Streams):
         """
         credit = self._light.get(stream)
         if credit is None:
-            if (waiting := self._streams.get(stream)) and waiting.trailers is None:
+            waiting = self._streams.get(stream)
+            if waiting is None or waiting.trailers is not None:
+                return
+            if trailers is None and not block and data:
+                self._enqueue(stream, waiting, data)
+            else:
                 self._send_slowly(stream, waiting, block, data, trailers)
             return
         size = len(data)

@@ -13,6 +13,8 @@ from onecode_serving.listen.turn import Turn
 
 _log = logging.getLogger(__name__)
 _LOG_EVERY_S = 1.0
+GROUPS = 10
+"""Of connections that are looked after together."""
 LINGER_S, LINGER_LAST_S = 2.0, 0.3
 """While another process goes on, a peer has time to read the last word; at the end of all, nobody is waited for."""
 
@@ -84,6 +86,8 @@ class Peers:
         self.linger_s = LINGER_LAST_S
         self.empty: Callable[[], None] = lambda: None
         self._all: set[Peer] = set()
+        self._groups: tuple[set[Peer], ...] = tuple(set() for _ in range(GROUPS))
+        self._next = 0
         self._logged = 0.0
 
     def __len__(self) -> int:
@@ -92,18 +96,26 @@ class Peers:
     def add(self, peer: Peer) -> None:
         """Look after a connection from now on."""
         self._all.add(peer)
+        self._groups[hash(peer) % GROUPS].add(peer)
 
     def remove(self, peer: Peer) -> None:
         """Forget a connection that is gone or has become another object."""
         if peer not in self._all:
             return
         self._all.discard(peer)
+        self._groups[hash(peer) % GROUPS].discard(peer)
         if not self._all:
             self.empty()
 
     def tick(self, now: float) -> None:
         """Look after all connections once."""
         for peer in list(self._all):
+            peer.tick(now)
+
+    def tick_some(self, now: float) -> None:
+        """Look after one group of connections, another one each time: a thousand at once would hold up a request."""
+        self._next = (self._next + 1) % GROUPS
+        for peer in list(self._groups[self._next]):
             peer.tick(now)
 
     def leave(self, now: float, end: float) -> None:

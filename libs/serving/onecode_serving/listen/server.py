@@ -21,7 +21,7 @@ from onecode_serving.listen.turn import Turn
 _log = logging.getLogger(__name__)
 _BEAT_S = 0.1
 _TICKS = 5
-"""Beats after which all connections are looked after: their bounds are seconds."""
+"""Beats between looks at what is rarely due."""
 
 _DRAIN_TICK_S = 0.1
 _LIVE_S = 2.0
@@ -216,8 +216,8 @@ class OipServer:
         self._turned = now
         loop.call_later(_BEAT_S, self._tick)
         self._beats += 1
+        peers.tick_some(now)
         if self._beats % _TICKS == 0:
-            peers.tick(now)
             self._freeze()
         if self._beat is not None:
             self._beat()

@@ -125,7 +125,8 @@ class StreamCall(_Caller):
         if self._over:
             return
         encoding = self._head.reply_encoding
-        self._app.engine.send(self._stream, b"" if self._begun else HEADS[encoding], framed_as(message, encoding), None)
+        data = framed_as(message, encoding) if encoding else b"\x00" + len(message).to_bytes(4, "big") + message
+        self._app.engine.send(self._stream, b"" if self._begun else HEADS[encoding], data)
         self._begun = True
         self._app.touch()
 

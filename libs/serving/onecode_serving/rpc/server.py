@@ -190,6 +190,8 @@ class RpcApp:
 
     def expire(self, now: float) -> None:
         """Refuse calls that are late; predictions in line look at their deadlines themselves."""
+        if not self._open:
+            return
         late = [stream for stream, call in self._open.items() if call.deadline <= now and not isinstance(call, Job)]
         for stream in late:
             call = self._open[stream]
