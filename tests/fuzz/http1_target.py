@@ -139,9 +139,12 @@ def fuzz_http1(data: bytes) -> None:
     whole = run(wire, 100_000)
     cut = run(wire, step)
     # A refusal before the body depends on whether the body is here; what is handed to the app does not, but for that.
-    assert [one for one in whole.taken if b"closed" not in one[1]] == [
-        one for one in cut.taken if b"closed" not in one[1]
-    ]
+    first, second = open_ones(whole), open_ones(cut)
+    if len(wire) > LIMITS.input_bytes:
+        # Read although it asked to pause, the engine lets the peer go: the earlier, the more comes at once.
+        assert first == second[: len(first)] or second == first[: len(second)]
+        return
+    assert first == second
     check_against_another_reader(wire, whole)
 
 
@@ -160,7 +163,9 @@ def run(wire: bytes, step: int) -> SuspiciousApp:
         assert body is None or len(body._content) <= MAX_BODY + step
     statuses = [int(one) for one in re.findall(rb"HTTP/1\.1 (\d{3}) ", written)]
     answers = [status for status in statuses if status != 100]
-    assert answers.count(200) == len(app.taken)
+    # A peer that is read although the engine asked to pause is let go with what was not written yet.
+    overrun = step > LIMITS.input_bytes and len(wire) > LIMITS.input_bytes
+    assert answers.count(200) == len(app.taken) or (overrun and answers.count(200) < len(app.taken))
     assert len(answers) <= 2 + len(wire) // 18, "more answers than requests"
     assert all(status in (200, 400, 401, 413, 417, 431, 501, 505) for status in answers)
     engine.shutdown()

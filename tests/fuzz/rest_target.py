@@ -34,7 +34,9 @@ def fuzz_rest_body(data: bytes) -> None:
     seen = set()
     for _ in range(TIMES):
         answer = wire.infer(body, MODELS[mode & 3], **fields)
-        assert answer.status in STATUSES, answer
+        # A model that takes missing numbers may answer with one, which is its fault and told as such.
+        own = answer.status == 500 and answer.json["code"] == "model.non_finite_output"
+        assert answer.status in STATUSES or own, answer
         assert answer.status == 200 or answer.json["error"]
         seen.add((answer.status, answer.body))
     assert len(seen) == 1, seen
