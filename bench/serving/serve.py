@@ -18,8 +18,9 @@ from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.routing import Arm, Route
 from onecode_serving.listen.settings import ListenSettings
+from onecode_serving.loading import load_version
 from onecode_serving.server import ModelServer
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.version import ServedVersion
 
 _ADDRESS = "127.0.0.1:0"
 

@@ -34,8 +34,8 @@ from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.messages import InferenceRequest
 from onecode_serving.domain.routing import Arm, Route
 from onecode_serving.golden import Golden, check_golden, parse_golden
+from onecode_serving.loading import load_version
 from onecode_serving.server import Bounds, ModelServer
-from onecode_serving.version import load_version
 
 _log = logging.getLogger(__name__)
 _TAKE_S = 1.5

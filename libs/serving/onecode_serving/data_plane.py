@@ -20,8 +20,8 @@ from onecode_serving.domain.residency import leaving
 from onecode_serving.domain.routing import Arm, Route
 from onecode_serving.domain.tensors import Array, wrong
 from onecode_serving.domain.validation import Limits, unit_of
-from onecode_serving.execution.executor import DEADLINE, Executor, Turns, too_late
-from onecode_serving.execution.job import Job, Plan, Sink, Target
+from onecode_serving.execution.executor import Executor, Turns
+from onecode_serving.execution.job import DEADLINE, Job, Plan, Sink, Target, too_late
 from onecode_serving.execution.planning import Planner
 from onecode_serving.execution.targets import Chooser
 from onecode_serving.execution.work import Work, count_run, work_of
@@ -71,11 +71,6 @@ class DataPlane(Catalogue):
         self._planner = Planner(self._limits)
         self._executor: Executor | None = None
         self._on_turn: Callable[[], None] | None = None
-
-    @property
-    def max_rows(self) -> int:
-        """Rows of one request."""
-        return self._limits.max_rows
 
     def attach(self, turns: Turns, pool: Pool, workers: int) -> None:
         """Run requests on this event loop, dear ones in this pool; called once, before any is submitted."""
@@ -204,14 +199,16 @@ class DataPlane(Catalogue):
         arrived = self._clock.monotonic()
         target, _ = self._chosen(request)
         work = self._work(request, target, arrived)
+        error: OnecodeError | None = None
         try:
             arrays = target.version.run(work.feeds)
             if self._clock.monotonic() >= work.deadline:
-                raise too_late("while the model ran")
-        except OnecodeError as error:
-            count_run(self.counters, target, self._clock, arrived, error)
-            raise
-        count_run(self.counters, target, self._clock, arrived, None)
+                error = too_late("while the model ran")
+        except OnecodeError as failure:
+            error = failure
+        count_run(self.counters, target, self._clock.now().timestamp(), self._clock.monotonic() - arrived, error)
+        if error is not None:
+            raise error
         return work.reply(arrays)
 
     def _work(self, request: InferenceRequest, target: Target, arrived: float) -> Work:

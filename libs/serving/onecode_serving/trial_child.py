@@ -21,8 +21,9 @@ from onecode_common.errors import OnecodeError
 from onecode_serving.domain.contract import Contract, TensorSpec, parse_contract
 from onecode_serving.domain.tensors import Array
 from onecode_serving.golden import Golden, check_golden, golden_feeds, parse_golden
+from onecode_serving.probes import probe_rows
 from onecode_serving.session import contract_of, open_session, require_same
-from onecode_serving.version import NON_FINITE, ServedVersion, probe_rows
+from onecode_serving.version import NON_FINITE, ServedVersion
 
 _SET_DEATH_SIGNAL = 1
 _SET_NO_NEW_PRIVILEGES = 38

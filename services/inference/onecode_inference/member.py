@@ -24,8 +24,8 @@ from onecode_inference.service import SOURCE, new_faces
 from onecode_inference.settings import InferenceSettings
 from onecode_serving.assembly import new_plane
 from onecode_serving.counters import Counters
+from onecode_serving.loading import load_version
 from onecode_serving.metrics import samples_of
-from onecode_serving.version import load_version
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from onecode_inference.actions import REFUSED, REJECTED, STAGED, VERIFIED, Actio
 from onecode_inference.ports import Distribution, Trial
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.golden import GoldenResult, check_golden, parse_golden
-from onecode_serving.version import load_version
+from onecode_serving.loading import load_version
 
 _log = logging.getLogger(__name__)
 _TRIES = 2

@@ -17,7 +17,8 @@ from onecode_inference.settings import InferenceSettings
 from onecode_serving.assembly import new_plane
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import full_route
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.loading import load_version
+from onecode_serving.version import ServedVersion
 
 WINDOW = 3
 CLASSES = ["ok", "worn", "broken"]

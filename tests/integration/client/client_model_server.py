@@ -15,8 +15,9 @@ from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.routing import Arm, Route
 from onecode_serving.listen.settings import ListenSettings
+from onecode_serving.loading import load_version
 from onecode_serving.server import ModelServer
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.version import ServedVersion
 
 TOKEN = "tok-client"
 

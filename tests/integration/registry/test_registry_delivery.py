@@ -10,7 +10,7 @@ from onecode.registry.v1 import registry_pb2 as pb
 from onecode_common.clock import SystemClock
 from onecode_common.errors import NotFoundError
 from onecode_delivery.client import Delivery
-from onecode_serving.version import load_version
+from onecode_serving.loading import load_version
 
 
 def policy(version: pb.Version, generation: int) -> bytes:

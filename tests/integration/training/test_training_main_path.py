@@ -11,7 +11,7 @@ from onecode.registry.v1 import registry_pb2 as registry
 from onecode.training.v1 import training_pb2 as pb
 from onecode_common.errors import ConflictError, PreconditionError
 from onecode_serving.golden import check_golden, parse_golden
-from onecode_serving.version import load_version
+from onecode_serving.loading import load_version
 
 PROJECT = "default"
 RECIPE = """

@@ -10,7 +10,8 @@ from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DEADLINE, DataPlane, full_route
 from onecode_serving.domain.messages import InferenceRequest, Tensor
 from onecode_serving.domain.routing import Arm, Route
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.loading import load_version
+from onecode_serving.version import ServedVersion
 
 FAR = 1e12
 

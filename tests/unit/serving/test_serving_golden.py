@@ -8,7 +8,8 @@ import serving_models as make
 from onecode_common.canonical import sha256_hex
 from onecode_common.errors import InvalidError
 from onecode_serving.golden import MAX_BYTES, check_golden, parse_golden
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.loading import load_version
+from onecode_serving.version import ServedVersion
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import serving_models as make
 from onnx import TensorProto, helper, numpy_helper
 
 from onecode_common.canonical import sha256_hex
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.loading import load_version
+from onecode_serving.version import ServedVersion
 
 
 def mean_of(columns: int, kind: int) -> bytes:

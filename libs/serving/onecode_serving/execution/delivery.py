@@ -6,15 +6,15 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from onecode_common.clock import Clock
-from onecode_common.errors import OnecodeError, UnavailableError
+from onecode_common.errors import OnecodeError
 from onecode_serving.call_log import CallLog, LoggedCall
 from onecode_serving.counters import LATENCY_EDGES_US, Counters
 from onecode_serving.domain.tensors import Array
 from onecode_serving.execution.answer_cache import AnswerCache, Cached
-from onecode_serving.execution.job import Job, Plan, Shapes, Target
+from onecode_serving.execution.job import DEADLINE, Job, Plan, Shapes, Target, too_late
 from onecode_serving.execution.lane import Lane
 from onecode_serving.execution.run import Ran, Refused
-from onecode_serving.version import NON_FINITE
+from onecode_serving.execution.work import count_run
 
 _MICRO = 1e6
 _TABLED_US = 20_000
@@ -67,7 +67,7 @@ class Delivery:
         tally.ran(outcome.rows, input_s, infer_s, now - outcome.infer_to)
         self._count(lane, [job for job in jobs if job.deadline > now] if late else jobs, outcome, now, wall)
         for job in late:
-            self._failed(lane, job, _late(), now, wall)
+            self._failed(lane, job, too_late("while the model ran"), now, wall)
 
     def _write_down(self, lane: Lane, outcome: Ran, now: float, wall: float) -> None:
         """Have a sample of a run's calls written, with their rows only where the options allow it."""
@@ -93,7 +93,7 @@ class Delivery:
                         target.role,
                         job.rows,
                         now - job.arrived,
-                        "ok" if job.deadline > now else "deadline.exceeded",
+                        "ok" if job.deadline > now else DEADLINE,
                         inputs,
                         outputs if options.capture else {},
                     )
@@ -173,16 +173,7 @@ class Delivery:
         tally.fail += 1
         tally.fail_s += now - job.arrived
         failure = error or OnecodeError("the model gave nothing", code="model.failed")
-        key = job.target.key
-        if key is not None:
-            self._counters.record(
-                key,
-                wall,
-                now - job.arrived,
-                bad=True,
-                non_finite=failure.code == NON_FINITE,
-                assigned=job.target.assigned,
-            )
+        count_run(self._counters, job.target, wall, now - job.arrived, failure)
         if lane.log is not None and self.call_log is not None and self.call_log.chosen(lane.log):
             seconds = now - job.arrived
             about = (wall, lane.version.model, lane.version.digest, job.target.role, job.rows, seconds, failure.code)
@@ -250,7 +241,3 @@ def _slice_out(jobs: Sequence[Job], outputs: Sequence[Array], now: float) -> Non
             whole = len(jobs) == 1
             job.answer(outputs if whole else [output[start : start + job.rows] for output in outputs])
         start += job.rows
-
-
-def _late() -> UnavailableError:
-    return UnavailableError("the deadline passed while the model ran: allow more time", code="deadline.exceeded")

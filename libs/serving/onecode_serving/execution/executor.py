@@ -18,12 +18,10 @@ from onecode_serving.counters import Counters
 from onecode_serving.domain.cost import TURN_ALONE_S, TURN_S
 from onecode_serving.execution.answer_cache import Cached
 from onecode_serving.execution.delivery import Delivery, cache_key
-from onecode_serving.execution.job import Job
+from onecode_serving.execution.job import Job, too_late
 from onecode_serving.execution.lane import MAX_WAITING, Lane
 from onecode_serving.execution.run import Ran, Refused, run_batch
-from onecode_serving.version import ServedVersion
 
-DEADLINE = "deadline.exceeded"
 _REFUSALS = 256
 _WEIGHT, _LEAST, _INSTANT_S = 0.1, 0.1, 1e-6
 _MIXED_S = 1.0
@@ -271,11 +269,6 @@ def _drop_dead(lane: Lane, ready: float) -> None:
     lane.waiting = kept
 
 
-def too_late(when: str) -> UnavailableError:
-    """Return the refusal of a request whose deadline passed."""
-    return UnavailableError(f"the deadline passed {when}: allow more time", code=DEADLINE)
-
-
 @lru_cache(_REFUSALS)
 def _refusal(model: str, bits: int) -> ExhaustedError:
     text = f"the queue of model {model!r} is longer than the time that is left: try again later"
@@ -286,11 +279,6 @@ def _too_long(model: str, bits: int) -> BaseException:
     """Return the refusal of a model's request, one of few, so that refusing stays cheaper than answering."""
     # Raised again and again, it would collect a trace for each time.
     return _refusal(model, bits).with_traceback(None)
-
-
-def lane_of(version: ServedVersion) -> Lane:
-    """Return a new, empty lane."""
-    return Lane(version)
 
 
 def _nothing() -> None:

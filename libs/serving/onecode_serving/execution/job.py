@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from onecode_common.errors import OnecodeError
+from onecode_common.errors import OnecodeError, UnavailableError
 from onecode_serving.counters import CounterKey
 from onecode_serving.domain.contract import TensorSpec
 from onecode_serving.domain.messages import InferenceRequest
@@ -15,6 +15,8 @@ from onecode_serving.version import ServedVersion
 
 if TYPE_CHECKING:
     from onecode_serving.execution.lane import Lane
+
+DEADLINE = "deadline.exceeded"
 
 Shapes = tuple[tuple[int, ...], ...]
 """Full shapes of the wanted outputs, batch axis included."""
@@ -171,3 +173,8 @@ class Job:
 
 Ticket = Job
 """What a caller keeps to cancel a request."""
+
+
+def too_late(when: str) -> UnavailableError:
+    """Return the refusal of a request whose deadline passed."""
+    return UnavailableError(f"the deadline passed {when}: allow more time", code=DEADLINE)

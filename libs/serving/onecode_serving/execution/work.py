@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from onecode_common.clock import Clock
 from onecode_common.errors import OnecodeError
 from onecode_serving.counters import Counters
 from onecode_serving.domain.classification import top_classes
@@ -86,14 +85,22 @@ def priority_of(parameters: Mapping[str, Parameter]) -> int:
     return priority if isinstance(priority, int) and priority > 0 else 0
 
 
-def count_run(counters: Counters, target: Target, clock: Clock, arrived: float, error: OnecodeError | None) -> None:
-    """Count one run that was made outside of the lanes."""
+def count_run(counters: Counters, target: Target, wall: float, seconds: float, error: OnecodeError | None) -> None:
+    """Count how one request went, for the arm that it belongs to.
+
+    Args:
+        counters: Of arms.
+        target: Whom it was for.
+        wall: Unix seconds.
+        seconds: From arrival to answer.
+        error: Why there is none.
+    """
     if target.key is None:
         return
     counters.record(
         target.key,
-        clock.now().timestamp(),
-        clock.monotonic() - arrived,
+        wall,
+        seconds,
         bad=error is not None,
         non_finite=error is not None and error.code == NON_FINITE,
         assigned=target.assigned,

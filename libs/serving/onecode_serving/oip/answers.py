@@ -50,7 +50,7 @@ def model_metadata(service: OipService, body: bytes, call: Call) -> bytes:
     message = parsed(pb.ModelMetadataRequest, body)
     _check(call, READ, message.name)
     version, held = service.plane.metadata(message.name, message.version)
-    contract = service.contract(version)
+    contract = service.plane.contract(version)
     return pb.ModelMetadataResponse(
         name=version.model,
         versions=held,

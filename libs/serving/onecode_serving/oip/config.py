@@ -5,7 +5,8 @@ from typing import Any
 
 from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.datatypes import BYTES
-from onecode_serving.version import MODEL_FILE, ServedVersion
+from onecode_serving.loading import MODEL_FILE
+from onecode_serving.version import ServedVersion
 
 PLATFORM = "onnx_onnxv1"
 BACKEND = "onnxruntime"

@@ -9,7 +9,6 @@ from onecode_common.clock import Clock, SystemClock
 from onecode_common.errors import OnecodeError
 from onecode_serving.access.grant import Grant
 from onecode_serving.data_plane import DataPlane
-from onecode_serving.domain.contract import Contract
 from onecode_serving.domain.log_settings import Value
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest
 from onecode_serving.domain.trace_settings import Change
@@ -21,7 +20,6 @@ from onecode_serving.oip.shared_memory import SharedMemory
 from onecode_serving.oip.statistics import statistics_document
 from onecode_serving.oip.submission import Submission, Ticket
 from onecode_serving.oip.traces import Traces
-from onecode_serving.version import ServedVersion
 
 SERVER_NAME = "onecode"
 
@@ -97,11 +95,6 @@ class OipService:
         found, held = self.plane.metadata(model, version)
         lane = self.plane.state.lanes[found.digest]
         return config_document(found, lane.contract, held, self.options.max_rows, stateful=lane.windows is not None)
-
-    def contract(self, version: ServedVersion) -> Contract:
-        """Return what callers send to a version and get from it; with a window that is not what the model takes."""
-        lane = self.plane.state.lanes.get(version.digest)
-        return version.contract if lane is None else lane.contract
 
     def statistics(self, model: str, version: str, grant: Grant | None = None) -> dict[str, Any]:
         """Return the statistics of the versions that the caller may know of, as :func:`statistics_document` does.

@@ -79,7 +79,7 @@ class Control:
             "name": version.model,
             "versions": held,
             "platform": PLATFORM,
-            "inputs": [_described(spec) for spec in self._service.contract(version).inputs],
+            "inputs": [_described(spec) for spec in self._service.plane.contract(version).inputs],
             "outputs": [_described(spec) for spec in version.contract.outputs],
             "properties": {"onecode_model_digest": version.digest, "onecode_release": str(version.release)},
         }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from onecode_common.errors import KINDS, OnecodeError
-from onecode_serving.execution.executor import DEADLINE
+from onecode_serving.execution.job import DEADLINE
 from onecode_serving.http2 import encode_block
 
 OK, CANCELLED, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, NOT_FOUND, ALREADY_EXISTS = range(7)

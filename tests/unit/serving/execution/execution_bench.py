@@ -15,7 +15,8 @@ from onecode_serving.data_plane import DataPlane, full_route
 from onecode_serving.domain.cost import Cost
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest, Tensor
 from onecode_serving.execution.job import Plan, Shapes, Target
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.loading import load_version
+from onecode_serving.version import ServedVersion
 
 
 class ManualTurns:

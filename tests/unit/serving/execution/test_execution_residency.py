@@ -11,7 +11,7 @@ from onecode_serving.data_plane import full_route
 from onecode_serving.domain.cost import Cost
 from onecode_serving.domain.residency import Resident, leaving
 from onecode_serving.domain.routing import Arm, Route
-from onecode_serving.version import load_version
+from onecode_serving.loading import load_version
 
 residents = st.lists(
     st.builds(

@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.options import ModelOptions, WindowOptions
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.loading import load_version
+from onecode_serving.version import ServedVersion
 
 WINDOW = 3
 OPTIONS = {"moving": ModelOptions(window=WindowOptions("x", WINDOW))}

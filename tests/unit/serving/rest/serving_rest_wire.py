@@ -15,12 +15,13 @@ from onecode_serving.access.access import Access
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane, full_route
 from onecode_serving.http1.engine import Http1Engine
+from onecode_serving.loading import load_version
 from onecode_serving.oip.options import OipOptions
 from onecode_serving.oip.service import OipService
 from onecode_serving.rest.face import RestFace
 from onecode_serving.rest.offload import Offload
 from onecode_serving.rest.route import RestRoute
-from onecode_serving.version import ServedVersion, load_version
+from onecode_serving.version import ServedVersion
 
 MAX_MESSAGE = 1 << 20
 
