@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
@@ -37,9 +38,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def pytest_configure() -> None:
-    """Refuse connections to other machines, for the whole life of the process."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse connections to other machines, and try the same examples in every run.
+
+    New examples are looked for on purpose, by `make fuzz` or `--hypothesis-profile=default`: a run that judges a change
+    must not fail for something that the change did not touch.
+    """
     sys.addaudithook(_guard)
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,7 @@
 """A stock gRPC client, however it is used, gets exactly what onnxruntime gives, and the right error."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -229,9 +231,21 @@ def test_who_shows_nothing_or_something_wrong_is_not_let_in(stock: Stock, form: 
 
 def test_a_stream_of_somebody_unknown_ends_at_once(stock: Stock) -> None:
     assert "UNAUTHENTICATED" in stock.first_of_stream(headers={}).status()
+
+
+def test_an_asyncio_stream_of_somebody_unknown_ends_before_it_asks(stock: Stock) -> None:
+    async def silent() -> AsyncIterator[Any]:
+        # A client that writes while the end arrives may report its own failed write instead of the end.
+        await asyncio.Event().wait()
+        yield
+
+    async def collect() -> None:
+        async for _ in stock.aio.stream_infer(silent(), headers={}):
+            pass
+
     # The asyncio client lets grpcio's own error through.
     with pytest.raises(grpc.RpcError) as caught:
-        stock.aio_streamed([{"model_name": "plus", "inputs": [tensor("features", features())]}], {"headers": {}})
+        stock.run(collect())
     assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
 
 

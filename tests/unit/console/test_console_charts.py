@@ -29,6 +29,7 @@ def test_ticks_are_the_values_people_expect() -> None:
     assert ticks(0.05, 0.97, 5) == [0.2, 0.4, 0.6, 0.8]
     assert ticks(3, 3) == [3]
     assert ticks(math.nan, 1) == []
+    assert ticks(0.0, 5e-324, 1) == [0.0]
 
 
 @pytest.mark.parametrize(

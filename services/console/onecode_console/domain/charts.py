@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 Point = tuple[float, float]
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+# A narrower step has no power of ten below it that a float can hold; nobody could tell such values apart.
+_NARROWEST = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     if not high > low or not math.isfinite(high - low):
         return [low] if math.isfinite(low) else []
     rough = (high - low) / max(1, about)
+    if rough < _NARROWEST:
+        return [low]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step * power for step in _STEPS if step * power >= rough)
     first = math.ceil(low / step - 1e-9)
