@@ -29,6 +29,8 @@ def open_session(onnx: bytes) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
     options.enable_cpu_mem_arena = len(onnx) > _SMALL
+    # A plan of one block for all of a run's tensors, kept for each number of rows, costs megabytes and buys nothing.
+    options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     # A model is its own bytes: weights beside it are never looked for.
