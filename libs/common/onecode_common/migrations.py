@@ -64,6 +64,11 @@ def migrate(url: str, package: str) -> str:
         database.close()
 
 
+def newest(package: str) -> str:
+    """Return the last revision that this release's ``package`` knows."""
+    return max(one.name[:4] for one in (files(package) / "migrations" / "versions").iterdir() if one.name[:4].isdigit())
+
+
 def run(context: Any) -> None:
     """Run inside ``migrations/env.py``: use the connection that :func:`upgrade` opened."""
     context.configure(connection=context.config.attributes["connection"], target_metadata=None, render_as_batch=True)

@@ -1,8 +1,7 @@
 """A new schema carries old data and old code: N reads and writes what N+1 left; on both databases.
 
-No wheel of an earlier release is built here: tests run without the history of the repository. What an earlier release
-could rely on is frozen instead: its migrations by digest, and with them every table, column and constraint that its
-statements used. The previous release as a running process: see the upgrade test of rollout.
+What an earlier release could rely on is frozen: its migrations by digest, and with them every table, column and
+constraint that its statements used. Releases that run: see the upgrade tests of the platform and of rollout.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import grpc
 
@@ -63,7 +63,45 @@ def connect(peer: Peer, issuer: TokenIssuer, principal: Callable[[], str] = lamb
             ("grpc.max_reconnect_backoff_ms", 1500),
         ],
     )
-    return grpc.intercept_channel(channel, _Outgoing(peer.service, issuer, principal))
+    return _Closable(grpc.intercept_channel(channel, _Outgoing(peer.service, issuer, principal)))
+
+
+class _Closable(grpc.Channel):
+    """A channel that one thread may close while others call: they get a ValueError.
+
+    Generated stubs ask for registered calls. With grpcio up to 1.85 such a call, begun when the channel has just been
+    closed, ends the process (grpc/grpc#43455); calls by name do not. The flag that asks for them is not passed on.
+    """
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+
+    def unary_unary(self, method: str, *codecs: Any, _registered_method: bool = False, **named: Any) -> Any:
+        return self._channel.unary_unary(method, *codecs, **named)
+
+    def unary_stream(self, method: str, *codecs: Any, _registered_method: bool = False, **named: Any) -> Any:
+        return self._channel.unary_stream(method, *codecs, **named)
+
+    def stream_unary(self, method: str, *codecs: Any, _registered_method: bool = False, **named: Any) -> Any:
+        return self._channel.stream_unary(method, *codecs, **named)
+
+    def stream_stream(self, method: str, *codecs: Any, _registered_method: bool = False, **named: Any) -> Any:
+        return self._channel.stream_stream(method, *codecs, **named)
+
+    def subscribe(self, callback: Callable[[grpc.ChannelConnectivity], None], try_to_connect: bool = False) -> None:
+        self._channel.subscribe(callback, try_to_connect)
+
+    def unsubscribe(self, callback: Callable[[grpc.ChannelConnectivity], None]) -> None:
+        self._channel.unsubscribe(callback)
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class _Details(NamedTuple):

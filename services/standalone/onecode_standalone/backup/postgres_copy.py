@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 
 from onecode_common.database import Database
 from onecode_common.errors import PreconditionError, UnavailableError
-from onecode_common.migrations import upgrade
+from onecode_common.migrations import newest, upgrade
 from onecode_standalone.backup.manifest import Dump, Rows
 
 _VERSION_TABLE = "alembic_version"
@@ -73,12 +73,25 @@ def require_empty(service: str, url: str) -> None:
         raise PreconditionError(message, code="restore.database_used", hint=hint, params={"service": service})
 
 
-def make_schema(dump: Dump, url: str) -> None:
-    """Make the tables as the copy knew them; later migrations run when the service starts.
+def require_known(dump: Dump, release: str) -> None:
+    """Refuse the copy of a schema that only a later release can make.
+
+    Args:
+        dump: Of one service.
+        release: That made the backup.
 
     Raises:
         PreconditionError: This release does not know the schema.
     """
+    own = newest(f"onecode_{dump.service}")
+    if dump.revision > own:
+        message = f"the backup holds records of {dump.service} in schema {dump.revision}, this release knows {own}"
+        hint = f"restore it with release {release} or later; nothing was written"
+        raise PreconditionError(message, code="restore.schema", hint=hint, params={"service": dump.service})
+
+
+def make_schema(dump: Dump, url: str) -> None:
+    """Make the tables as the copy knew them; later migrations run when the service starts."""
     database = Database(url)
     try:
         upgrade(database, f"onecode_{dump.service}", dump.revision)

@@ -21,7 +21,7 @@ from onecode_standalone.backup.blobs import BlobReader
 from onecode_standalone.backup.checking import Told, check, open_backup
 from onecode_standalone.backup.manifest import Manifest, Rows, StoredFile
 from onecode_standalone.backup.places import MARK, SERVICES, Places
-from onecode_standalone.backup.postgres_copy import fill, make_schema, require_empty, set_sequences
+from onecode_standalone.backup.postgres_copy import fill, make_schema, require_empty, require_known, set_sequences
 from onecode_standalone.home import FORMAT, HomeLock
 
 _HARMLESS = frozenset({"lock", "lost+found"})
@@ -53,6 +53,8 @@ def restore(source: Path, where: Places, passphrase: bytes, told: Told) -> Manif
     _require_empty(where.home)
     manifest = check(source, passphrase, told)
     _require_kind(manifest, where)
+    for dump in manifest.dumps:
+        require_known(dump, manifest.release)
     for service, url in where.postgres.items():
         require_empty(service, url)
     try:

@@ -18,7 +18,7 @@ from onecode_common.errors import (
     PreconditionError,
     UnavailableError,
 )
-from onecode_common.files import flush_directory, storage_error
+from onecode_common.files import flush_directory, storage_error, whole_or_removed
 from onecode_common.objects import Objects, open_objects
 from onecode_standalone.backup.blobs import BlobWriter
 from onecode_standalone.backup.manifest import Dump, Folder, Link, Manifest, StoredFile, stays_inside
@@ -70,15 +70,12 @@ def take(where: Places, target: Path, passphrase: bytes, now: datetime, told: To
         raise InvalidError(f"{target} lies inside the home {where.home}", code="backup.inside", hint=hint)
     try:
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-        try:
+        with whole_or_removed(Path(temporary)):
             with os.fdopen(handle, "wb") as file:
                 manifest = _write(where, file, target.parent, passphrase, now, told)
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).rename(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
         flush_directory(target.parent)
     except OSError as error:
         raise _broken(error, target) from error
