@@ -46,6 +46,9 @@ class Agent:
     Args:
         orders: Descriptor of the line to the supervisor.
         gateway: Id by which routes by gateway are decided until the identity says another: empty before enrolment.
+
+    Attributes:
+        metrics: Of the processes that answer.
     """
 
     name = "agent"
@@ -66,6 +69,7 @@ class Agent:
         self.journal = Journal(self._database, self.outbox, self.clock)
         self._orders = Orders(orders, self._heard)
         self._processes = Processes(self._layout, self._orders, self.clock, self.outbox.add_counters, gateway)
+        self.metrics = self._processes.metrics
         self._situation = Situation(
             Sets(self._layout, self._store), self.journal, self._processes, self.outbox.observed, self.clock, gateway
         )

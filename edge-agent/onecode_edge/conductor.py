@@ -182,7 +182,7 @@ class Conductor:
         with self._lock:
             at = self._at
             if at.transition is None and at.policy is not None:
-                named = (model.digests | set(model.rollback_to) for model in at.policy.models)
+                named = (model.held | set(model.rollback_to) for model in at.policy.models)
                 at.sets.sweep((), frozenset().union(*named))
 
     def tick(self) -> None:

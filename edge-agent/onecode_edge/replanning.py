@@ -41,7 +41,7 @@ class Replanner:
         step = plan.next_step(at.sets.present, wished)
         if at.transition is not None:
             wish = wished.get(at.transition.model)
-            wanted: frozenset[str] = wish.entry.digests if wish and wish.entry else frozenset()
+            wanted: frozenset[str] = wish.entry.parts if wish and wish.entry else frozenset()
             target = step.target.id if step else at.sets.present.id
             if not states.superseded_by(at.transition, wanted, target):
                 self._adjust(at.transition, wished)
@@ -76,7 +76,7 @@ class Replanner:
             held = at.sets.present.entry(wish.asked.name)
             if wish.refused:
                 state, digest, served = states.REFUSED, wish.refused, ""
-            elif proven and process is not None and held is not None and held.digests == wish.asked.digests:
+            elif proven and process is not None and held is not None and held.parts == wish.asked.parts:
                 state, digest = states.COMMITTED, wish.asked.subject.digest
                 served = process.serving.get(held.name, "")
             else:

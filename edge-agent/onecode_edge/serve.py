@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from prometheus_client.registry import Collector
+
 from onecode.edge.v1 import edge_pb2 as pb
 from onecode_common.clock import SystemClock
 from onecode_common.errors import OnecodeError
@@ -32,9 +34,11 @@ from onecode_serving.assembly import new_plane
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.messages import InferenceRequest
-from onecode_serving.domain.routing import Arm, Route
+from onecode_serving.domain.routing import SHADOW, Arm, Route
 from onecode_serving.golden import Golden, check_golden, parse_golden
 from onecode_serving.loading import load_version
+from onecode_serving.merged import document_of
+from onecode_serving.metrics import ServingCollector
 from onecode_serving.server import Bounds, ModelServer
 
 _log = logging.getLogger(__name__)
@@ -51,6 +55,9 @@ class Serving:
 
     Args:
         name: Of the process: two processes may serve the same set one after the other.
+
+    Attributes:
+        collector: Of its metrics, once it can have any.
     """
 
     def __init__(self, layout: Layout, name: str, gateway: str, settings: EdgeSettings) -> None:
@@ -65,6 +72,7 @@ class Serving:
         self.draining = threading.Event()
         self.taken = threading.Event()
         self.alone = False
+        self.collector: Collector | None = None
 
     def load(self, models: ModelSet, interval_s: int) -> None:
         """Load and prove every version of the set.
@@ -106,6 +114,7 @@ class Serving:
         """Return what may be asked over the private socket."""
         return {
             "GET /v1/status": self._status,
+            "GET /v1/metrics": self._metrics,
             "POST /v1/routes": self._routes,
             "POST /v1/prove": self._prove,
             "POST /v1/counters": self._take,
@@ -122,6 +131,9 @@ class Serving:
             "serving": self.plane.serving() if self.phase == "serving" else {},
             "totals": {name: [one.requests, one.errors, one.non_finite] for name, one in totals.items()},
         }
+
+    def _metrics(self, _: Mapping[str, Any]) -> dict[str, object]:
+        return {"families": document_of(self.collector) if self.collector is not None else []}
 
     def _routes(self, body: Mapping[str, Any]) -> dict[str, object]:
         self.route(from_document(body["models"]), int(body["interval_s"]))
@@ -175,7 +187,7 @@ def main() -> int:
     try:
         seal = read_seal(layout, arguments.set)
         serving.load(seal.models, seal.interval_s)
-        faces = _faces(settings, serving.plane, arguments.sockets)
+        faces, serving.collector = _faces(settings, serving.plane, arguments.sockets)
         faces.start()
     except ProofError as error:
         return _fail(layout, arguments.name, "golden", str(error))
@@ -197,20 +209,24 @@ def _drain(serving: Serving, faces: ModelServer) -> None:
     serving.taken.wait(_TAKE_S)
 
 
-def _faces(settings: EdgeSettings, plane: DataPlane, sockets: list[int]) -> ModelServer:
+def _faces(settings: EdgeSettings, plane: DataPlane, sockets: list[int]) -> tuple[ModelServer, ServingCollector]:
     access = Access(
         anonymous=settings.anonymous,
         addresses=[address for address in (settings.rest_address, settings.grpc_address) if address],
         tokens_file=settings.tenants,
         clock=SystemClock(),
     )
-    bounds = Bounds(settings.http2(), settings.http1())
-    return ModelServer(plane, access, settings.listening(tuple(sockets)), settings.options(), bounds)
+    bounds = Bounds(settings.http2(), settings.http1(), settings.max_waiting_bytes)
+    faces = ModelServer(plane, access, settings.listening(tuple(sockets)), settings.options(), bounds)
+    told = (lambda: faces.guards, access.refused, plane.shadows.view, lambda: faces.traces)
+    return faces, ServingCollector(plane, faces.server, *told)
 
 
 def _route(entry: Entry) -> Route:
-    arms = tuple(Arm(arm.start, arm.end, arm.digest, arm.release, arm.role) for arm in entry.arms)
-    return Route(entry.name, entry.rollout, entry.revision, entry.unit, entry.salt, arms)
+    arms = [Arm(arm.start, arm.end, arm.digest, arm.release, arm.role) for arm in entry.arms]
+    shadow = next((arm for arm in arms if arm.role == SHADOW), None)
+    answering = tuple(arm for arm in arms if arm.role != SHADOW)
+    return Route(entry.name, entry.rollout, entry.revision, entry.unit, entry.salt, answering, shadow)
 
 
 def _cause(code: str) -> str:

@@ -103,7 +103,7 @@ class Situation:
     def fresh(self, transition: Transition) -> bool:
         """Return whether the version on trial was never found good here; only such a one is convicted."""
         committed = self.sets.linked("committed")
-        return committed is None or transition.digest not in committed.digests
+        return committed is None or transition.digest not in committed.answering
 
     def proof(self, process: ServeProcess | None) -> tuple[str, dict[str, str]]:
         """Return what a process answers wrong (nothing if it cannot be asked) and with which digests it answers."""

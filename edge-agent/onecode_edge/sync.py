@@ -10,6 +10,8 @@ import os
 import sys
 import time
 
+from prometheus_client import REGISTRY
+
 from onecode_common.errors import OnecodeError, UnavailableError
 from onecode_common.program import run_parts
 from onecode_common.telemetry import configure_logging
@@ -34,6 +36,7 @@ def main() -> int:
         layout = Layout(settings.home_dir)
         lock = _lock(layout)
         agent = Agent(settings, arguments.orders)
+        REGISTRY.register(agent.metrics)
         control = UnixHttpServer(layout.control, control_routes(agent))
         run_parts(settings.ops_address, [agent, control])
         os.close(lock)

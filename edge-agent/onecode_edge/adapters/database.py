@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from onecode_common.errors import ExhaustedError, UnavailableError
@@ -84,18 +84,24 @@ class Database:
                 yield self._connection
                 return
             self._depth += 1
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException as error:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                if isinstance(error, sqlite3.Error):
+            with ExitStack() as stack:
+                stack.callback(self._leave)
+                undoing = stack.enter_context(ExitStack())
+                undoing.callback(self._undo)
+                try:
+                    self._connection.execute("BEGIN IMMEDIATE")
+                    yield self._connection
+                    self._connection.execute("COMMIT")
+                except sqlite3.Error as error:
                     raise _storage_error(error) from error
-                raise
-            finally:
-                self._depth -= 1
+                undoing.pop_all()
+
+    def _leave(self) -> None:
+        self._depth -= 1
+
+    def _undo(self) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
 
     def reserve(self, sequence: int) -> None:
         """Make sure that a number up to this one is never used again, even if the database is lost."""
@@ -117,7 +123,8 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=5)
-        try:
+        with ExitStack() as closing:
+            closing.callback(connection.close)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=0", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}")
             self._path.chmod(0o600)
@@ -127,9 +134,8 @@ class Database:
             if version == 0:
                 connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_FORMAT};COMMIT;")
             connection.execute("SELECT count(*) FROM outbox, transitions, counters").fetchone()
-        except BaseException:
-            connection.close()
-            raise
+            _extend(connection)
+            closing.pop_all()
         return connection
 
     def _set_aside(self) -> None:
@@ -150,6 +156,13 @@ class Database:
             used = self._reserved
             self._connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)", (used,))
         self.reserve(used)
+
+
+def _extend(connection: sqlite3.Connection) -> None:
+    """Add what older agents did not keep and do not miss: what shadows found, as JSON."""
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(counters)")}
+    if "shadow" not in columns:
+        connection.execute("ALTER TABLE counters ADD COLUMN shadow TEXT NOT NULL DEFAULT ''")
 
 
 def _require_ok(verdict: str) -> None:

@@ -123,7 +123,7 @@ class Outbox:
             for digest in digests:
                 row = connection.execute(
                     "SELECT total(requests), total(errors), total(non_finite) FROM counters"
-                    " WHERE digest=? AND start>=?",
+                    " WHERE digest=? AND start>=? AND role<>'shadow'",
                     (digest, since),
                 ).fetchone()
                 total += Observed(*map(int, row))
@@ -158,10 +158,12 @@ class Outbox:
     def _grew(self, counter: pb.Counter, instance: str) -> bool:
         with self._database.transaction() as connection:
             row = connection.execute(
-                f"SELECT requests + unassigned FROM counters WHERE {_where()} AND instance=?",  # noqa: S608 - fixed text
+                f"SELECT requests + unassigned, shadow FROM counters WHERE {_where()} AND instance=?",  # noqa: S608 - fixed text
                 (*_key(counter), instance),
             ).fetchone()
-        return row is None or int(row[0]) < counter.requests + counter.unassigned
+        if row is None:
+            return True
+        return int(row[0]) + _found(row[1])[1] < counter.requests + counter.unassigned + counter.dropped
 
     def _store(self, counter: pb.Counter, instance: str, sequence: int) -> None:
         """Keep the totals of one process, and move the sum over all processes into the report ``sequence``."""
@@ -170,8 +172,8 @@ class Outbox:
         with self._database.transaction() as connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO counters ({_COLUMNS}, instance, requests, errors, non_finite, unassigned,"  # noqa: S608
-                f" latency, sequence) VALUES ({', '.join('?' * (len(_KEY) + 7))})",
-                (*key, instance, *totals, json.dumps(list(counter.latency.counts)), sequence),
+                f" latency, shadow, sequence) VALUES ({', '.join('?' * (len(_KEY) + 8))})",
+                (*key, instance, *totals, json.dumps(list(counter.latency.counts)), _shadow(counter), sequence),
             )
             connection.execute(f"UPDATE counters SET sequence=? WHERE {_where()}", (sequence, *key))  # noqa: S608
 
@@ -189,7 +191,8 @@ class Outbox:
     def _summed(self, sequence: int) -> list[pb.Counter]:
         with self._database.transaction() as connection:
             rows = connection.execute(
-                f"SELECT {_COLUMNS}, requests, errors, non_finite, unassigned, latency FROM counters WHERE sequence=?",  # noqa: S608
+                f"SELECT {_COLUMNS}, requests, errors, non_finite, unassigned, latency, shadow FROM counters"  # noqa: S608
+                " WHERE sequence=?",
                 (sequence,),
             ).fetchall()
         summed: dict[tuple[object, ...], pb.Counter] = {}
@@ -220,14 +223,31 @@ class Outbox:
                 )
 
 
-def _add(counter: pb.Counter, requests: int, errors: int, non_finite: int, unassigned: int, latency: str) -> None:
+def _add(
+    counter: pb.Counter, requests: int, errors: int, non_finite: int, unassigned: int, latency: str, shadow: str
+) -> None:
     counter.requests += requests
     counter.errors += errors
     counter.non_finite += non_finite
     counter.unassigned += unassigned
+    different, dropped, largest = _found(shadow)
+    counter.different += different
+    counter.dropped += dropped
+    counter.largest_difference = max(counter.largest_difference, largest)
     counts = json.loads(latency)
     held = list(counter.latency.counts) or [0] * len(counts)
     counter.latency.counts[:] = [a + b for a, b in zip(held, counts, strict=True)]
+
+
+def _shadow(counter: pb.Counter) -> str:
+    if counter.role != "shadow":
+        return ""
+    return json.dumps([counter.different, counter.dropped, counter.largest_difference])
+
+
+def _found(shadow: str) -> tuple[int, int, float]:
+    different, dropped, largest = json.loads(shadow) if shadow else (0, 0, 0.0)
+    return different, dropped, largest
 
 
 def _key(counter: pb.Counter) -> tuple[object, ...]:

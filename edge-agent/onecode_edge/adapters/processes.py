@@ -17,6 +17,7 @@ from onecode_edge.domain.modelset import ModelSet, to_document
 from onecode_edge.domain.observed import Observed
 from onecode_edge.layout import Layout
 from onecode_edge.unix_http import ask
+from onecode_serving.merged import MergedCollector
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 10.0
@@ -87,6 +88,9 @@ class Processes:
     Args:
         collect: Called with each process's counters, and must keep them.
         gateway: Id that decides routes by gateway.
+
+    Attributes:
+        metrics: Sums over the processes, asked for when they are read; in any thread.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Processes:
         self._clock = clock
         self._collect = collect
         self.gateway = gateway
+        self.metrics = MergedCollector(ask=self._measure_all)
         self._facts: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
         self._running: dict[str, ServeProcess] = {}
         self.known = threading.Event()
@@ -187,6 +192,7 @@ class Processes:
         process.totals = {digest: Observed(*totals) for digest, totals in answer["totals"].items()}
         if process.phase == "drained":
             self._take(process)
+            self._measure(process)
 
     def _take(self, process: ServeProcess) -> None:
         answer = self._ask(process, "POST /v1/counters", {})
@@ -195,6 +201,16 @@ class Processes:
             self._collect(list(batch.counters), process.name)
         # Settled only now: what this process could not keep is taken again.
         self._ask(process, "POST /v1/settle", {"batch": answer["batch"]})
+
+    def _measure_all(self) -> None:
+        for process in self.all():
+            try:
+                self._measure(process)
+            except OnecodeError as error:
+                _log.debug("metrics of %s stay as they were: %s", process.name, error.message)
+
+    def _measure(self, process: ServeProcess) -> None:
+        self.metrics.take(process.name, self._ask(process, "GET /v1/metrics", None)["families"])
 
     def _ask(
         self, process: ServeProcess, line: str, body: Mapping[str, object] | None, timeout_s: float = _QUESTION_S
@@ -225,6 +241,7 @@ class Processes:
             cause, detail = str(document["cause"]), str(document["detail"])
         except (OSError, ValueError, KeyError):
             detail = f"ended with status {status}"
+        self.metrics.end(process.name)
         for path in (said, self._layout.serve_socket(process.name)):
             path.unlink(missing_ok=True)
         _log.info("%s of set %s has ended: %s %s", process.name, process.set_id, cause, detail)

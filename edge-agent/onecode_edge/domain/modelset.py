@@ -11,14 +11,17 @@ from onecode_common.assignment import BUCKETS
 from onecode_common.canonical import Json, canonical, sha256_hex
 from onecode_common.errors import InvalidError
 from onecode_common.ids import digest as digest_of_hex
-from onecode_delivery.policy import ArmRange
+from onecode_delivery.policy import SHADOW, ArmRange
 
 _ID_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One model as this gateway serves it; the fields are those of the policy's entry."""
+    """One model as this gateway serves it; the fields are those of the policy's entry.
+
+    A version that is compared and answers nobody is the last arm, without a range, of the role ``shadow``.
+    """
 
     name: str
     rollout: str
@@ -34,9 +37,19 @@ class Entry:
         return frozenset(arm.digest for arm in self.arms)
 
     @property
+    def answering(self) -> frozenset[str]:
+        """All versions that callers get answers of."""
+        return frozenset(arm.digest for arm in self.arms if arm.role != SHADOW)
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """What the entry is made of: a version that begins to answer after it was a shadow is another part."""
+        return frozenset(_part(arm) for arm in self.arms)
+
+    @property
     def subject(self) -> ArmRange:
         """The arm that a change to this entry is about: the candidate, or the stable one where there is none."""
-        return next((arm for arm in self.arms if arm.role == "candidate"), self.stable)
+        return next((arm for arm in self.arms if arm.role in ("candidate", SHADOW)), self.stable)
 
     @property
     def stable(self) -> ArmRange:
@@ -48,7 +61,7 @@ class Entry:
         """Return the entry with everything answered by a version that is not bad; None if all are."""
         if not self.digests & set(bad):
             return self
-        good = [arm for arm in (self.stable, *self.arms) if arm.digest not in bad]
+        good = [arm for arm in (self.stable, *self.arms) if arm.digest not in bad and arm.role != SHADOW]
         return replace(self, arms=(replace(good[0], start=0, end=BUCKETS, role="stable"),)) if good else None
 
 
@@ -65,14 +78,19 @@ class ModelSet:
 
     @property
     def id(self) -> str:
-        """Name of the set: depends on which versions it holds, and on nothing else."""
-        held: Json = {entry.name: sorted(entry.digests) for entry in self.entries}
+        """Name of the set: depends on which versions it holds and which of them answer, and on nothing else."""
+        held: Json = {entry.name: sorted(entry.parts) for entry in self.entries}
         return sha256_hex(canonical(held))[:_ID_DIGITS]
 
     @property
     def digests(self) -> frozenset[str]:
         """All versions of all models."""
         return frozenset().union(*(entry.digests for entry in self.entries))
+
+    @property
+    def answering(self) -> frozenset[str]:
+        """All versions that callers get answers of."""
+        return frozenset().union(*(entry.answering for entry in self.entries))
 
     def entry(self, name: str) -> Entry | None:
         """Return a model's entry."""
@@ -118,6 +136,10 @@ def from_document(document: Iterable[Mapping[str, Any]]) -> ModelSet:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         message = f"the model set cannot be read: {error!r}"
         raise InvalidError(message, code="state.corrupt") from error
+
+
+def _part(arm: ArmRange) -> str:
+    return f"{SHADOW} {arm.digest}" if arm.role == SHADOW else arm.digest
 
 
 def _entry(entry: Mapping[str, Any]) -> Entry:

@@ -45,6 +45,8 @@ def asked_entry(model: ModelPolicy, gateway: str) -> Entry:
         number = bucket(model.salt, gateway)
         mine = next(arm for arm in arms if arm.start <= number < arm.end)
         arms = (ArmRange(0, BUCKETS, mine.release, mine.digest, mine.role),)
+    if model.shadow is not None and model.shadow.digest not in model.digests:
+        arms = (*arms, model.shadow)
     return Entry(model.name, model.rollout, model.revision, model.unit, model.salt, model.probation_s, arms)
 
 
@@ -88,7 +90,7 @@ def next_step(present: ModelSet, wished: Mapping[str, Wish]) -> Step | None:
     entries = {entry.name: entry for entry in kept.entries if entry not in gone}
     for name, wish in wished.items():
         held = entries.get(name)
-        if wish.entry is None or wish.hold or (held is not None and held.digests == wish.entry.digests):
+        if wish.entry is None or wish.hold or (held is not None and held.parts == wish.entry.parts):
             continue
         entries[name] = wish.entry
         return Step(ModelSet.of(entries.values()), wish.entry)
@@ -100,7 +102,7 @@ def retuned(present: ModelSet, wished: Mapping[str, Wish]) -> ModelSet:
     entries = []
     for entry in present.entries:
         wish = wished.get(entry.name)
-        same = wish is not None and wish.entry is not None and wish.entry.digests == entry.digests
+        same = wish is not None and wish.entry is not None and wish.entry.parts == entry.parts
         entries.append(wish.entry if same and wish is not None and wish.entry is not None else entry)
     return ModelSet.of(entries)
 

@@ -109,9 +109,13 @@ def superseded_by(transition: Transition, wanted: frozenset[str], target: str) -
 
     Args:
         transition: Under way.
-        wanted: Digests that the policy now names for the model, on this gateway.
+        wanted: Parts that the policy now names for the model, on this gateway.
         target: Id of the set that would be the next step now.
     """
     if transition.state in PREPARING:
         return target != transition.target.id
-    return transition.state in SERVING and transition.digest not in wanted
+    entry = transition.target.entry(transition.model)
+    mine = entry.parts if entry is not None else frozenset({transition.digest})
+    # A shadow has nothing to prove that answering would not prove better.
+    part = next((one for one in mine if one.endswith(transition.digest)), transition.digest)
+    return transition.state in SERVING and part not in wanted

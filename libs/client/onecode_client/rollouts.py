@@ -23,6 +23,7 @@ def make_plan(
     shares: Sequence[int] = DEFAULT_SHARES,
     unit: str = "request",
     preset: Mapping[str, Any] | None = None,
+    shadow_s: int = 0,
 ) -> dict[str, Any]:
     """Return a plan as the contract writes it.
 
@@ -33,6 +34,7 @@ def make_plan(
         shares: Basis points of the unit that see the candidate, step by step.
         unit: ``request``, ``key`` or ``gateway``.
         preset: Times and statistics; what is left out is the server's default.
+        shadow_s: Seconds before the first step in which the candidate is shown requests and answers nobody.
     """
     return {
         "model": model,
@@ -41,6 +43,7 @@ def make_plan(
         "unit": f"UNIT_{unit.upper()}",
         "steps": [{"share": share} for share in shares],
         **({"preset": dict(preset)} if preset else {}),
+        **({"shadow_seconds": shadow_s} if shadow_s else {}),
     }
 
 

@@ -16,6 +16,7 @@ from onecode_common.ids import check_name, digest
 
 UNITS = ("request", "key", "gateway")
 ROLES = ("stable", "candidate")
+SHADOW = "shadow"
 MAX_BYTES = 1 << 20
 """A policy larger than this is refused before it is downloaded."""
 
@@ -33,6 +34,7 @@ _OF_MODEL = (
     "rollback_to",
     "floor",
     "hold",
+    "shadow",
 )
 _OF_ARM = ("from", "to", "release", "digest", "role")
 _KNOWN = frozenset((*_OF_POLICY, "models", *_OF_MODEL, *_OF_ARM))
@@ -67,6 +69,7 @@ class ModelPolicy:
         rollback_to: Digests to be kept on disk.
         floor: Lowest release that may be served.
         hold: No new switch is begun while it is set.
+        shadow: Is shown in spare time what the stable version is asked, and answers nobody: an arm without a range.
     """
 
     name: str
@@ -80,11 +83,17 @@ class ModelPolicy:
     rollback_to: tuple[str, ...]
     floor: int
     hold: bool
+    shadow: ArmRange | None = None
 
     @property
     def digests(self) -> frozenset[str]:
-        """All versions that the arms name."""
+        """All versions that answer."""
         return frozenset(arm.digest for arm in self.arms)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """All versions that are loaded."""
+        return self.digests if self.shadow is None else self.digests | {self.shadow.digest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +205,7 @@ def _model(entry: Mapping[str, Any]) -> ModelPolicy:
         rollback_to=tuple(digest(_text(name)) for name in _sequence(entry.get("rollback_to", []), _MAX_ARMS)),
         floor=_whole(entry.get("floor", 0), 0),
         hold=bool(entry.get("hold", False)),
+        shadow=_shadow(entry.get("shadow")),
     )
     _check_model(model)
     return model
@@ -215,6 +225,8 @@ def _check_model(model: ModelPolicy) -> None:
         edge = arm.end
         if arm.release < model.floor:
             raise _refused("sync.floor", f"model {model.name!r}: release {arm.release} is below floor {model.floor}")
+    if model.shadow is not None and model.shadow.release < model.floor:
+        raise _refused("sync.floor", f"model {model.name!r}: its shadow is below floor {model.floor}")
     if edge != BUCKETS:
         raise _refused("sync.arms", f"model {model.name!r}: the arms end at {edge}, expected {BUCKETS}")
 
@@ -227,6 +239,12 @@ def _arm(entry: Mapping[str, Any]) -> ArmRange:
         digest=digest(_text(entry["digest"])),
         role=_text(entry["role"]),
     )
+
+
+def _shadow(entry: Mapping[str, Any] | None) -> ArmRange | None:
+    if entry is None:
+        return None
+    return ArmRange(0, 0, _whole(entry["release"], 1), digest(_text(entry["digest"])), SHADOW)
 
 
 def _text(value: object) -> str:

@@ -45,6 +45,7 @@ class _Closing:
         """Make what must exist from the first start."""
         self._service.fleet.ensure_cloud()
         self._service.policies.overtake_lost()
+        self._service.policies.resign_for_key()
 
     def stop(self) -> None:
         """End all streams."""

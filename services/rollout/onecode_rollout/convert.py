@@ -12,6 +12,7 @@ from onecode_rollout.domain.members import Member
 from onecode_rollout.domain.plan import Budget, Plan, Preset, Step
 from onecode_rollout.domain.planner import Estimate
 from onecode_rollout.domain.reports import ActionReport, CounterReport, Report, StatusReport
+from onecode_rollout.domain.shadow import ENOUGH_PAIRS
 from onecode_rollout.ports import ArmTotal
 from onecode_rollout.usecases.fleet import GatewayView, SegmentView
 from onecode_rollout.usecases.views import RolloutView
@@ -39,6 +40,7 @@ def plan_from_wire(plan: pb.Plan) -> Plan:
         steps=tuple(Step(one.share, one.manual_gate, one.min_observe_seconds) for one in plan.steps),
         metrics=tuple(Budget(one.metric, one.must_pass, one.on_bad) for one in plan.metrics),
         supersede=plan.supersede,
+        shadow_s=plan.shadow_seconds,
     )
 
 
@@ -92,6 +94,7 @@ def plan_to_wire(plan: Plan) -> pb.Plan:
         ),
         metrics=[pb.MetricBudget(metric=m.metric, must_pass=m.must_pass, on_bad=m.on_bad) for m in plan.metrics],
         supersede=plan.supersede,
+        shadow_seconds=plan.shadow_s,
     )
 
 
@@ -134,6 +137,7 @@ def rollout_to_wire(view: RolloutView, project: str) -> pb.Rollout:
         stable_release=rollout.stable_release,
         candidate_release=rollout.candidate_release,
         next_actions=view.next_actions,
+        shadow=_shadow(view) if rollout.plan.shadow_s and rollout.stable else None,
     )
 
 
@@ -222,6 +226,9 @@ def _counter(one: edge.Counter) -> CounterReport:
         non_finite=one.non_finite,
         unassigned=one.unassigned,
         latency=tuple(one.latency.counts),
+        different=one.different,
+        dropped=one.dropped,
+        largest=one.largest_difference,
     )
 
 
@@ -265,6 +272,13 @@ def _point(one: EvidencePoint) -> pb.EvidencePoint:
         log_e_floor=one.floor,
         step=one.step,
     )
+
+
+def _shadow(view: RolloutView) -> pb.ShadowCount:
+    found, running = view.shadow, view.rollout.in_shadow
+    sums = pb.ShadowCount(pairs=found.pairs, different=found.different, failed=found.failed, dropped=found.dropped)
+    sums.MergeFrom(pb.ShadowCount(largest_difference=found.largest, running=running, needed_pairs=ENOUGH_PAIRS))
+    return sums
 
 
 def _count(total: ArmTotal) -> pb.ArmCount:

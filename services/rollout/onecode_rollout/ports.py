@@ -64,6 +64,10 @@ class FleetSigner(Protocol):
         """Return version and generation by segment of metadata; (0, {}) for none."""
         ...
 
+    def made(self, metadata: bytes) -> bool:
+        """Return whether the key in use has signed this."""
+        ...
+
 
 class Hints(Protocol):
     """Messages that may be lost."""

@@ -10,6 +10,7 @@ from onecode_rollout.domain.members import Action
 from onecode_rollout.domain.policy import SegmentPolicy
 from onecode_rollout.domain.reports import ActionReport, CounterReport
 from onecode_rollout.domain.rollout import Rollout
+from onecode_rollout.domain.shadow import Shadow
 from onecode_rollout.domain.situation import Suspect
 from onecode_rollout.resource_rows import ResourceRows
 
@@ -196,6 +197,18 @@ class ReportRows(Protocol):
 
     def put_counter(self, source: str, boot_id: str, sequence: int, counter: CounterReport, now: float) -> None:
         """Replace the counter of this key unless a later report did."""
+        ...
+
+    def put_shadow(self, source: str, boot_id: str, sequence: int, counter: CounterReport) -> None:
+        """Replace what a shadow found, by key, unless a later report did."""
+        ...
+
+    def shadow(self, rollout: Rollout) -> Shadow:
+        """Return what shadows found in a rollout, without suspect sources."""
+        ...
+
+    def forget_shadow(self, rollout_id: str) -> None:
+        """Drop what shadows found in a rollout that has ended."""
         ...
 
     def put_action(self, source: str, sequence: int, action: ActionReport, now: float) -> bool:

@@ -319,6 +319,11 @@ class Inference:
         """Return the digest that answers; empty if none does."""
         return str(self.ask().get("parameters", {}).get("onecode_model_digest", ""))
 
+    def answered(self) -> float:
+        """Return how many requests the process that takes this connection says that the server has answered."""
+        entries = (self._get(self.rest, f"/v2/models/{MODEL}/stats") or {}).get("model_stats", [])
+        return sum(one["inference_stats"]["success"]["count"] for one in entries)
+
     def _get(self, port: int, path: str, body: bytes | None = None) -> dict[str, Any] | None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", body, timeout=10) as reply:

@@ -1,7 +1,10 @@
 """Several processes are one server: one set of versions, one sum of counters, one end."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +56,7 @@ def test_three_processes_answer_switch_count_and_end_as_one(world: tuple[Distrib
     assert {server.served() for _ in range(60)} == {V1.digest}
     eventually(lambda: rollout.requests(V1) == 60, "every answer is counted once, whoever gave it")
     eventually(lambda: _answered(server) == 60, "metrics are sums")
+    eventually(lambda: {server.answered() for _ in range(20)} == {60}, "each process answers for all of them")
 
     distribution.publish(2, entry(2, arm(0, 10_000, V2, "stable")))
     rollout.wake(2)
@@ -62,6 +66,8 @@ def test_three_processes_answer_switch_count_and_end_as_one(world: tuple[Distrib
     assert {server.served() for _ in range(40)} == {V2.digest}, "callers of a dead process wait for the next one"
     eventually(lambda: len(server.members()) == 2 and members[0] not in server.members(), "it comes back")
     eventually(server.ready, "ready again")
+    assert _answered(server) >= 60, "what a dead process counted stays"
+    eventually(lambda: min(server.answered() for _ in range(20)) >= 60, "the new one knows of it, too")
 
     answers: list[dict[str, Any]] = []
     stop = threading.Event()
@@ -84,6 +90,18 @@ def test_three_processes_answer_switch_count_and_end_as_one(world: tuple[Distrib
         thread.join()
     assert all("error" not in answer for answer in answers)
     assert not [pid for pid in survivors if Path(f"/proc/{pid}").exists()]
+
+
+def test_windows_of_rows_need_one_process(tmp_path: Path) -> None:
+    models = tmp_path / "models.json"
+    models.write_text(json.dumps({"models": {"m": {"window": {"input": "features", "rows": 3}}}}))
+    environment = {"HOME_DIR": str(tmp_path / "home"), "PROCESSES": "2", "MODELS_FILE": str(models)}
+    addresses = dict.fromkeys(("REST_ADDRESS", "GRPC_ADDRESS"), "127.0.0.1:0")
+    settings = {f"ONECODE_INFERENCE_{name}": value for name, value in {**environment, **addresses}.items()}
+    command = [sys.executable, "-m", "onecode_inference"]
+    ended = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "set PROCESSES to 1" in ended.stderr
 
 
 def test_the_others_end_with_the_first(world: tuple[Distribution, Rollout, Inference]) -> None:

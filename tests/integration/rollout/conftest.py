@@ -35,6 +35,9 @@ from onecode_common.keys import jwks_document, public_bytes
 from onecode_common.rpc import GrpcServer, Peer, Rule, connect
 from onecode_common.tokens import INSIDE_AUDIENCE, PRINCIPAL, TokenIssuer, TokenVerifier
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "contract"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "contract" / "upgrade"))
+
 SERVICES = ("console", "rollout", "registry")
 
 
@@ -182,8 +185,8 @@ class Platform:
         self.sequences: dict[str, int] = {}
         self.tests = 0
         self.settings: dict[str, str] = {}
-        self.code: Path | None = None
-        """Folder with another program than the installed one."""
+        self.python = sys.executable
+        """Of the release that runs."""
         self.bus = Bus(nats_url, "cloud")
         self.bus.start()
 
@@ -202,11 +205,9 @@ class Platform:
             **self.settings,
         }
         named = {f"ONECODE_ROLLOUT_{name}": value for name, value in environment.items()}
-        if self.code is not None:
-            named["PYTHONPATH"] = str(self.code)
         with (self.folder / "rollout.log").open("ab") as log:
-            command = [sys.executable, "-m", "onecode_rollout"]
-            self._process = subprocess.Popen(command, env={**os.environ, **named}, stderr=log, stdout=log)
+            command, environment = [self.python, "-m", "onecode_rollout"], {**os.environ, **named}
+            self._process = subprocess.Popen(command, env=environment, cwd=self.folder, stderr=log, stdout=log)
         wait_until(self._ready, 30, lambda: (self.folder / "rollout.log").read_text()[-2000:])
 
     def kill(self) -> None:
@@ -319,6 +320,8 @@ class Members:
         rates: Share of bad events by digest.
         mute: No requests arrive anywhere.
         requests: A tick adds to each member.
+        shown: Of them those that a shadow is shown.
+        differing: Share of those to which it says something different.
     """
 
     platform: Platform
@@ -329,8 +332,11 @@ class Members:
     rates: dict[str, float] = field(default_factory=dict)
     mute: bool = False
     requests: int = 400
+    shown: int = 20
+    differing: float = 0.0
     serving: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
+    shadows: dict[str, str] = field(default_factory=dict)
     counts: dict[tuple[str, int, str, str], list[float]] = field(default_factory=dict)
     outbox: list[bytes] = field(default_factory=list)
 
@@ -351,6 +357,9 @@ class Members:
             if model["revision"] > self.seen.get(name, 0):
                 self.seen[name] = model["revision"]
                 reports += self._install(name, model)
+            if model.get("shadow", {}).get("digest", "") != self.shadows.get(name, ""):
+                self.shadows[name] = model.get("shadow", {}).get("digest", "")
+                reports += self._install_shadow(name, model)
         if not models:
             self.serving.pop(name, None)
         served = self.serving.get(name, "")
@@ -371,6 +380,17 @@ class Members:
             self.serving[name] = arm["digest"]
         states = ("verified", "switching", "probation", "committed")
         return [edge.Report(action=edge.Action(**facts, state=one, served_digest=arm["digest"])) for one in states]
+
+    def _install_shadow(self, name: str, model: dict[str, Any]) -> list[edge.Report]:
+        """Report what the cloud's server and gateways do with a version that is to answer nobody."""
+        digest = self.shadows[name]
+        if not digest:
+            return []
+        facts = {"model": self.model, "rollout": model["rollout"], "revision": model["revision"], "digest": digest}
+        if digest in self.broken:
+            return [edge.Report(action=edge.Action(**facts, state="rejected", cause="golden"))]
+        states = ["verified", "staged"] if name == "cloud" else ["verified", "switching", "probation", "committed"]
+        return [edge.Report(action=edge.Action(**facts, state=one, served_digest=digest)) for one in states]
 
     def _count(self, name: str, policy: dict[str, Any]) -> list[edge.Report]:
         counters = []
@@ -396,7 +416,28 @@ class Members:
                         non_finite=int(total[1]),
                     )
                 )
+            if "shadow" in model and not self.mute:
+                counters.append(self._shadow(name, model, start, length))
         return [edge.Report(counters=edge.CounterBatch(counters=counters))] if counters else []
+
+    def _shadow(self, name: str, model: dict[str, Any], start: int, length: int) -> edge.Counter:
+        digest = model["shadow"]["digest"]
+        total = self.counts.setdefault((name, start, f"shadow {digest}", model["rollout"]), [0, 0])
+        total[0] += self.shown
+        return edge.Counter(
+            model=self.model,
+            rollout=model["rollout"],
+            revision=model["revision"],
+            digest=digest,
+            role="shadow",
+            interval_start=start,
+            interval_seconds=length,
+            requests=int(total[0]),
+            errors=int(total[0] * self.rates.get(digest, 0.0)),
+            different=int(total[0] * self.differing),
+            dropped=int(total[0]),
+            largest_difference=0.25 if self.differing else 0.0,
+        )
 
     def _send(self, name: str, gateway: Edge | None, reports: list[edge.Report]) -> None:
         for report in reports:

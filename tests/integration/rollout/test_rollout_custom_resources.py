@@ -219,6 +219,7 @@ def test_a_spec_that_cannot_be_is_refused_by_the_api_server(cluster: Cluster, sp
         ({"segments": ["cloud", "more"]}, "spec.segments cannot be changed"),
         ({"preset": "cautious"}, "spec.unit and spec.preset cannot be changed"),
         ({"steps": [{"share": 10_000}]}, "spec.steps cannot be changed"),
+        ({"shadowSeconds": 60}, "spec.shadowSeconds cannot be changed"),
         ({"advanceTo": 1}, "spec.advanceTo only grows"),
         ({"withdrawn": False}, "spec.withdrawn stays true"),
     ],
@@ -230,6 +231,15 @@ def test_a_change_that_cannot_be_is_refused_by_the_api_server(
     cluster.apply("fixed", spec)
     patch = json.dumps({"spec": change})
     assert said in cluster.refusal("patch", "modelrollout", "fixed", "--type=merge", "-p", patch)
+
+
+def test_an_object_can_ask_for_a_shadow_first(story: Story) -> None:
+    story.cluster.apply(story.name, story.spec(shadowSeconds=600))
+    seen = story.wait("Running")
+    assert (seen["progress"], seen["share"]) == ("0/5", "0%")
+    assert "shadow" in seen["message"]
+    story.cluster.apply(story.name, story.spec(shadowSeconds=600, withdrawn=True))
+    story.wait("RolledBack")
 
 
 def test_pausing_going_on_and_withdrawing_by_the_object(story: Story) -> None:

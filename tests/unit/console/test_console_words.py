@@ -1,12 +1,14 @@
 """Every state has its sentence, and the last clause always says what there is to do."""
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from onecode_console.domain.attention import Counts, Seen, needs, next_step
 from onecode_console.domain.rollout_story import Arm, RolloutFacts, story
+from onecode_console.domain.shadow_story import Shadowed
 from onecode_console.domain.texts import Text
 from onecode_console.domain.words import ACTIONS, GATEWAYS, ROLLOUTS, RUNS, TRIALS, word
 from onecode_console.pages.numbers import Numbers
@@ -104,3 +106,34 @@ def test_what_is_broken_comes_before_what_waits() -> None:
     )
     assert [one.page for one in found] == ["#services", "rollouts/a", "runs/c", "gateways"]
     assert found[-1].what.values["names"] == "g0, g1, g2 …"
+
+
+def shadowed(state: str, reason: str, pairs: int, dropped: int = 0) -> RolloutFacts:
+    found = Shadowed(pairs, pairs // 100, 2, dropped, 0.3125, running=True, needed=200)
+    return replace(facts(state, reason), shadow=found)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize(("state", "reason"), [("running", ""), *(("paused", reason) for reason in REASONS)])
+def test_a_shadow_is_told_in_whole_sentences_in_every_state(language: str, state: str, reason: str) -> None:
+    say = _speaker(translations_of(language), Numbers("zh_Hans_CN" if language == "zh" else "en"))
+    for pairs, dropped in ((0, 0), (0, 70), (120, 0), (1200, 3)):
+        told = [say(each) for each in story(shadowed(state, reason, pairs, dropped))]
+        assert len(told) >= 2
+        assert all(sentence and sentence[-1] in ".。" and "%(" not in sentence for sentence in told)
+
+
+def test_a_shadow_reads_as_what_was_found_and_what_is_missing() -> None:
+    english, chinese = (_speaker(translations_of(name), Numbers(name)) for name in ("en", "zh"))
+    assert [english(each) for each in story(shadowed("running", "", 120))] == [
+        "Running in shadow: v2 is shown requests and answers nobody.",
+        "v2 was shown 120 requests: it answers 1 differently from v1 (largest difference 0.312) and fails on 2.",
+        "80 more requests are needed before its first step.",
+        "There is nothing for you to do now.",
+    ]
+    assert chinese(story(shadowed("running", "", 120))[0]) == "影子运行中：v2 只收到请求副本，不回答任何人。"
+    assert english(story(shadowed("paused", "no_data", 0))[1]) == "No traffic came: v2 was shown no request."
+
+
+def test_in_shadow_nobody_gets_the_candidate() -> None:
+    assert shadowed("running", "", 10).share_now.part == 0

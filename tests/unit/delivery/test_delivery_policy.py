@@ -114,3 +114,38 @@ def test_no_bytes_break_the_readers(content: bytes) -> None:
         with pytest.raises(InvalidError) as refusal:
             read(content)
         assert refusal.value.code.startswith("sync.")
+
+
+def with_shadow(shadow: Any) -> dict[str, Any]:
+    whole = document()
+    whole["models"][0] |= {"arms": [arm(0, BUCKETS)], "shadow": shadow}
+    return whole
+
+
+def test_a_shadow_is_held_and_answers_nobody() -> None:
+    model = parse(with_shadow({"release": 2, "digest": B, "of a later release": 1})).models[0]
+    assert (model.shadow.start, model.shadow.end, model.shadow.role) == (0, 0, "shadow")
+    assert (model.digests, model.held) == ({A}, {A, B})
+    assert parse(with_shadow(None)).models[0].shadow is None
+    assert parse(document()).models[0].held == {A, B}
+
+
+@pytest.mark.parametrize(
+    ("shadow", "code"),
+    [
+        ({"release": 2}, "sync.policy"),
+        ({"release": 0, "digest": B}, "sync.policy"),
+        ({"release": 2, "digest": "b"}, "sync.policy"),
+        ([], "sync.policy"),
+        (B, "sync.policy"),
+    ],
+)
+def test_a_shadow_that_cannot_be_read_refuses_the_policy(shadow: Any, code: str) -> None:
+    assert code_of(with_shadow(shadow)) == code
+
+
+def test_a_shadow_below_the_floor_is_refused() -> None:
+    whole = with_shadow({"release": 2, "digest": B})
+    whole["models"][0]["floor"] = 3
+    whole["models"][0]["arms"][0]["release"] = 3
+    assert code_of(whole) == "sync.floor"

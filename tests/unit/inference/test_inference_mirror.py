@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onecode.edge.v1 import edge_pb2
-from onecode_inference.crew import _grown, _without_gauges
-from onecode_inference.domain.mirror import routes_of, summed, to_document
+from onecode_inference.crew import _grown
+from onecode_inference.domain.mirror import routes_of, to_document
 from onecode_serving.counters import CounterKey, Counters
 from onecode_serving.domain.routing import Arm, Route
 
@@ -49,17 +49,6 @@ def test_whatever_is_asked_when_the_sum_is_what_was_answered(rounds: list[list[t
     assert sum(row.requests for row in rows) == total == first.totals("sha256:a").requests
     assert sum(row.errors for row in rows) == bad
     assert sum(sum(row.latency.counts) for row in rows) == total
-
-
-def test_an_ended_process_leaves_its_counters_and_no_gauges() -> None:
-    labels = (("model", "m"),)
-    samples = {("nv_inference_count", labels): 3.0, ("onecode_inference_in_flight", labels): 2.0}
-    left = _without_gauges(samples)
-    assert left == {("nv_inference_count", labels): 3.0}
-    assert summed([left, samples, {}]) == {
-        ("nv_inference_count", labels): 6.0,
-        ("onecode_inference_in_flight", labels): 2.0,
-    }
 
 
 def test_counts_of_another_length_are_no_counts() -> None:

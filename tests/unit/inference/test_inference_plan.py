@@ -100,3 +100,30 @@ def test_a_third_version_is_a_candidate_like_the_second() -> None:
         ArmRange(2000, 10_000, 1, A, "stable"),
     )
     assert [one[2] for one in served(route_of(three, {A, B, C}, {C}, None, None))] == [B, A, A]
+
+
+SHADOWED = replace(entry(ArmRange(0, 10_000, 1, A, "stable"), revision=1), shadow=ArmRange(0, 0, 2, B, "shadow"))
+
+
+def test_a_shadow_is_fetched_last_and_nobody_waits_for_it() -> None:
+    assert [arm.digest for arm in arms_of(SHADOWED)] == [A, B]
+    assert target_of(SHADOWED).digest == A
+    early = route_of(SHADOWED, {A}, (), None, current())
+    assert served(early) == [(0, 10_000, A, "stable")]
+    assert early is not None
+    assert early.shadow is None
+
+
+def test_a_shadow_that_is_loaded_is_in_the_route_and_in_no_arm() -> None:
+    route = route_of(SHADOWED, {A, B}, (), None, current())
+    assert route is not None
+    assert (route.digests, route.held) == ({A}, {A, B})
+    assert (route.shadow is not None, route.rollout) == (True, "r_1")
+
+
+def test_a_shadow_that_is_bad_or_without_its_stable_version_is_left_out() -> None:
+    for ready, banned in (({A, B}, {B}), ({B, C}, {A})):
+        route = route_of(SHADOWED, ready, banned, Loaded(C, 1), None)
+        assert route is not None
+        assert route.shadow is None
+        assert B not in route.held

@@ -33,10 +33,14 @@ SegmentOption = Annotated[
 ]
 SharesOption = Annotated[str, typer.Option(help="Percent of the unit that see it, step by step.")]
 UnitOption = Annotated[str, typer.Option(help="request, key or gateway.")]
+ShadowOption = Annotated[
+    str, typer.Option(help="First compare without answering anybody, for so long: 90s, 10m, 2h. Empty: not at all.")
+]
 FileOption = Annotated[Path | None, typer.Option("--file", "-f", help="A whole plan, YAML or JSON.")]
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 _LIST = ("rollout_id", "plan.model", "candidate_release", "state", "step", "sentence", "created")
 _SHOWN = ("rollout_id", "state", "reason", "sentence", "stable_release", "candidate_release", "step")
-_COUNTS = ("candidate_count", "stable_count", "next_actions")
+_COUNTS = ("candidate_count", "stable_count", "shadow", "next_actions")
 _MEMBERS = ("source", "segment", "action", "cause", "served_digest", "last_heard")
 _DECISIONS = ("number", "time", "kind", "from_state", "to_state", "rule", "by", "replay_agrees", "sentence")
 
@@ -50,13 +54,14 @@ def plan(
     unit: UnitOption = "request",
     settings: SettingsOption = None,
     file: FileOption = None,
+    shadow: ShadowOption = "",
     rate: Annotated[float, typer.Option(help="Requests a second that are expected.")] = 1.0,
     error_rate: Annotated[float, typer.Option(help="Share of bad answers that is normal.")] = 0.001,
     output: OutputOption = Format.TABLE,
 ) -> None:
     """Say what a rollout would need at this traffic; nothing is started."""
     with connect() as server:
-        document = _plan(server, model, segment, steps, unit, settings, file)
+        document = _plan(server, model, segment, steps, unit, settings, file, shadow)
         answer = server.rollouts.plan(document, requests_per_second=rate, error_rate=error_rate)
     if output is Format.TABLE:
         Output(output).document(answer["estimate"])
@@ -73,6 +78,7 @@ def start(
     unit: UnitOption = "request",
     settings: SettingsOption = None,
     file: FileOption = None,
+    shadow: ShadowOption = "",
     rollout_id: Annotated[str, typer.Option(help="Own id, so that a repetition starts nothing twice.")] = "",
     wait: WaitOption = False,
     timeout: TimeoutOption = None,
@@ -80,7 +86,7 @@ def start(
 ) -> None:
     """Start a rollout."""
     with connect() as server:
-        document = _plan(server, model, segment, steps, unit, settings, file)
+        document = _plan(server, model, segment, steps, unit, settings, file, shadow)
         rollout = server.rollouts.start(document, rollout_id=rollout_id)
         if wait:
             _follow(server, rollout.rollout_id, timeout, output)
@@ -209,6 +215,7 @@ def _plan(
     unit: str,
     settings: list[str] | None,
     file: Path | None,
+    shadow: str = "",
 ) -> dict[str, Any]:
     if file is not None:
         return _read(file)
@@ -220,7 +227,20 @@ def _plan(
         raise typer.BadParameter(message)
     candidate = server.models.version(name, version).digest
     shares = [_share(step) for step in steps.split(",")]
-    return make_plan(name, candidate, segments or ["cloud"], shares=shares, unit=unit, preset=key_values(settings))
+    preset, shadow_s = key_values(settings), _seconds(shadow)
+    where = segments or ["cloud"]
+    return make_plan(name, candidate, where, shares=shares, unit=unit, preset=preset, shadow_s=shadow_s)
+
+
+def _seconds(text: str) -> int:
+    if not text:
+        return 0
+    unit = _UNITS.get(text[-1])
+    number = text[:-1] if unit else text
+    if not (number.isascii() and number.isdigit() and int(number)):
+        message = f"--shadow {text!r} is not a time: write 90s, 10m or 2h"
+        raise typer.BadParameter(message)
+    return int(number) * (unit or 1)
 
 
 def _share(text: str) -> int:
@@ -268,6 +288,7 @@ def _show(rollout: Rollout, output: Format) -> None:
     if output is not Format.TABLE:
         Output(output).document(rollout.document, "Rollout")
         return
-    Output(output).document({name: rollout.document.get(name) for name in (*_SHOWN, *_COUNTS)})
+    counts = [name for name in _COUNTS if name != "shadow" or name in rollout.document]
+    Output(output).document({name: rollout.document.get(name) for name in (*_SHOWN, *counts)})
     if rollout.document.get("members"):
         Output(output).rows("Rollout", "members", rollout.document["members"], _MEMBERS)

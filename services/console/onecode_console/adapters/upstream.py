@@ -43,27 +43,22 @@ class HttpUpstream:
         Raises:
             UnavailableError: The service does not answer.
         """
-        stack = AsyncExitStack()
-        try:
-            client = await stack.enter_async_context(
+        async with AsyncExitStack() as opened:
+            client = await opened.enter_async_context(
                 httpx2.AsyncClient(verify=self._tls, timeout=_TIMEOUT, trust_env=False)
             )
             content = request.stream() if body else None
-            outgoing = client.build_request(
-                request.method, f"{self._base_url}{path}", headers=dict(headers), content=content
-            )
-            answer = await client.send(outgoing, stream=True)
-        except ClientDisconnect:
-            # What arrived was passed on; nobody is left to be answered.
-            await stack.aclose()
-            return Response(status_code=_GONE)
-        except httpx2.TransportError as error:
-            await stack.aclose()
-            message = f"{self._name} does not answer: {type(error).__name__}; try again"
-            raise UnavailableError(message, code="service.unavailable", params={"service": self._name}) from error
-        except BaseException:
-            await stack.aclose()
-            raise
+            url = f"{self._base_url}{path}"
+            outgoing = client.build_request(request.method, url, headers=dict(headers), content=content)
+            try:
+                answer = await client.send(outgoing, stream=True)
+            except ClientDisconnect:
+                # What arrived was passed on; nobody is left to be answered.
+                return Response(status_code=_GONE)
+            except httpx2.TransportError as error:
+                message = f"{self._name} does not answer: {type(error).__name__}; try again"
+                raise UnavailableError(message, code="service.unavailable", params={"service": self._name}) from error
+            stack = opened.pop_all()
         stack.push_async_callback(answer.aclose)
         allowed = frozenset(keep)
         passed = {name: value for name, value in answer.headers.items() if name.lower() in allowed}

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from onecode_console.domain import shadow_story
+from onecode_console.domain.shadow_story import Shadowed
 from onecode_console.domain.texts import N_, Share, Text, literal, text
 
 _WHOLE = 10_000
@@ -36,6 +38,7 @@ class RolloutFacts:
         candidate_arm: Counts of the version on trial.
         stable_arm: Counts of the version in use.
         remaining: Candidate requests still needed at the present pace; 0 = unknown.
+        shadow: What was found while the candidate answered nobody; None where the plan has no shadow.
     """
 
     state: str
@@ -48,6 +51,12 @@ class RolloutFacts:
     candidate_arm: Arm
     stable_arm: Arm
     remaining: int = 0
+    shadow: Shadowed | None = None
+
+    @property
+    def in_shadow(self) -> Shadowed | None:
+        """What is found now, if the candidate answers nobody yet."""
+        return self.shadow if self.shadow is not None and self.shadow.running else None
 
     @property
     def share(self) -> Share:
@@ -59,6 +68,8 @@ class RolloutFacts:
     @property
     def share_now(self) -> Share:
         """Part of the unit that the candidate gets at this moment."""
+        if self.in_shadow is not None:
+            return Share(0.0)
         if self.state in ("promoting", "succeeded"):
             return Share(1.0)
         return self.share if self.state in ("running", "paused", "aborted") else Share(0.0)
@@ -125,6 +136,8 @@ def story(facts: RolloutFacts) -> list[Text]:
 
 def _counted(facts: RolloutFacts) -> list[Text]:
     candidate, stable = facts.candidate_arm, facts.stable_arm
+    if facts.in_shadow is not None:
+        return [shadow_story.found(facts.candidate, facts.stable, facts.in_shadow)]
     if not candidate.requests and not stable.requests:
         return [text("No requests were counted yet.")]
     if not facts.stable:
@@ -170,6 +183,9 @@ def _running(facts: RolloutFacts) -> list[Text]:
             candidate=facts.candidate,
         )
         return [head, *_counted(facts), NOTHING_TO_DO]
+    if facts.in_shadow is not None:
+        head = shadow_story.running(facts.candidate)
+        return [head, *_counted(facts), *shadow_story.missing(facts.in_shadow), NOTHING_TO_DO]
     words = (
         N_("Running, step %(step)s of %(steps)s (%(share)s of the gateways).")
         if facts.by_gateways
@@ -182,7 +198,8 @@ def _running(facts: RolloutFacts) -> list[Text]:
 
 
 def _paused(facts: RolloutFacts) -> list[Text]:
-    what, todo = _PAUSES.get(
+    known = {**_PAUSES, **shadow_story.HELD} if facts.in_shadow is not None else _PAUSES
+    what, todo = known.get(
         facts.reason,
         (N_("Paused in step %(step)s of %(steps)s (%(share)s)."), N_("Resume it, or roll back.")),
     )

@@ -9,6 +9,7 @@ from onecode.rollout.v1 import rollout_pb2 as pb
 from onecode_common.errors import ConflictError, NotFoundError, PreconditionError
 from onecode_console.domain.evidence_chart import Limits, Sample, evidence_charts, odds, remaining
 from onecode_console.domain.rollout_story import Arm, RolloutFacts, story
+from onecode_console.domain.shadow_story import Shadowed
 from onecode_console.domain.texts import Text, text
 from onecode_console.domain.words import ACTIONS, DECISIONS, OPEN_ROLLOUTS, ROLLOUTS, RULES, word
 from onecode_console.pages.desk import Desk
@@ -115,6 +116,19 @@ def facts_of(one: Any) -> RolloutFacts:
         candidate_arm=Arm(one.candidate_count.requests, one.candidate_count.errors),
         stable_arm=Arm(one.stable_count.requests, one.stable_count.errors),
         remaining=remaining(_samples(one), _limits(one)) if one.state == "running" else 0,
+        shadow=_shadow(one.shadow) if one.HasField("shadow") else None,
+    )
+
+
+def _shadow(found: Any) -> Shadowed:
+    return Shadowed(
+        found.pairs,
+        found.different,
+        found.failed,
+        found.dropped,
+        found.largest_difference,
+        found.running,
+        found.needed_pairs,
     )
 
 
@@ -183,7 +197,7 @@ def _member(each: Any, one: Any, names: dict[str, str]) -> dict[str, Any]:
 
 def _step(index: int, each: Any, one: Any) -> dict[str, Any]:
     over = one.state in ("succeeded", "promoting") or index < one.step
-    last = index == one.step and one.started.seconds
+    last = index == one.step and one.started.seconds and not one.shadow.running
     return {
         "share": each.share / 10_000,
         "manual": each.manual_gate,

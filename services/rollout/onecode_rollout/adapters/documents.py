@@ -74,7 +74,9 @@ def _plan(document: Mapping[str, Any]) -> Plan:
 
 def _entry(document: Mapping[str, Any]) -> Entry:
     arms = tuple(_of(Arm, arm) for arm in document["arms"])
-    return _of(Entry, {**document, "arms": arms, "rollback_to": tuple(document["rollback_to"])})
+    shadow = document.get("shadow")
+    parts = {"arms": arms, "shadow": None if shadow is None else _of(Arm, shadow)}
+    return _of(Entry, {**document, **parts, "rollback_to": tuple(document["rollback_to"])})
 
 
 def _of(kind: type[_T], document: Mapping[str, Any]) -> _T:

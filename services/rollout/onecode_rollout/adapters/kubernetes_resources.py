@@ -202,6 +202,7 @@ def wish_from(document: Mapping[str, Any]) -> Wish:
         segments=tuple(str(one) for one in spec["segments"]),
         unit=str(spec.get("unit", "request")),
         preset=str(spec.get("preset", "standard")),
+        shadow_s=int(spec.get("shadowSeconds", 0)),
         steps=steps,
         paused=bool(spec.get("paused", False)),
         advance_to=int(spec.get("advanceTo", 0)),

@@ -6,12 +6,14 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, and_, delete, func, insert, select
 
+from onecode_rollout.adapters.shadow_rows import forget_shadow, put_shadow, read_shadow
 from onecode_rollout.adapters.tables import ACTIONS, COUNTERS, EVENTS, ROLLOUTS, SUSPECTS
 from onecode_rollout.adapters.upsert import upsert
 from onecode_rollout.domain.evaluation import Interval
 from onecode_rollout.domain.members import FAILED, Action
 from onecode_rollout.domain.reports import ActionReport, CounterReport
 from onecode_rollout.domain.rollout import Rollout
+from onecode_rollout.domain.shadow import Shadow
 from onecode_rollout.domain.states import TERMINAL
 from onecode_rollout.ports import ArmTotal, Traffic
 
@@ -44,6 +46,18 @@ class SqlReportRows:
             "sequence": sequence,
         }
         upsert(self._connection, COUNTERS, values, only_if=COUNTERS.c.sequence < sequence)
+
+    def put_shadow(self, source: str, boot_id: str, sequence: int, counter: CounterReport) -> None:
+        """Replace what a shadow found, by key, unless a later report did."""
+        put_shadow(self._connection, source, boot_id, sequence, counter)
+
+    def shadow(self, rollout: Rollout) -> Shadow:
+        """Return what shadows found, without suspect sources."""
+        return read_shadow(self._connection, rollout)
+
+    def forget_shadow(self, rollout_id: str) -> None:
+        """Drop what shadows found in a rollout that has ended."""
+        forget_shadow(self._connection, rollout_id)
 
     def put_action(self, source: str, sequence: int, action: ActionReport, now: float) -> bool:
         """Count the event once by (source, sequence) and keep the newest by key."""

@@ -48,6 +48,10 @@ class TufFleetSigner:
         customs = [target.custom or {} for target in signed.targets.values()]
         return signed.version, {str(one["segment"]): int(one["generation"]) for one in customs if "generation" in one}
 
+    def made(self, metadata: bytes) -> bool:
+        """Return whether the key in use has signed this; it was verified when it was published."""
+        return self._signer.public_key.keyid in Metadata[Targets].from_bytes(metadata).signatures
+
 
 def record_signer(key: Ed25519PrivateKey) -> Callable[[bytes], str]:
     """Return a function that signs records; the signature is base64."""

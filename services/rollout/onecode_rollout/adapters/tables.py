@@ -150,6 +150,22 @@ COUNTERS = Table(
     Column("sequence", BigInteger, nullable=False),
 )
 
+SHADOW_COUNTERS = Table(
+    "shadow_counters",
+    METADATA,
+    Column("rollout_id", String(100), primary_key=True),
+    Column("interval_start", BigInteger, primary_key=True),
+    Column("source", String(63), primary_key=True),
+    Column("revision", BigInteger, primary_key=True),
+    Column("boot_id", String(500), primary_key=True),
+    Column("pairs", BigInteger, nullable=False),
+    Column("different", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("largest", Double, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+)
+
 EVENTS = Table(
     "events",
     METADATA,

@@ -19,6 +19,7 @@ from onecode_rollout.domain.members import (
     reachable,
     settled,
 )
+from onecode_rollout.domain.shadow_rules import shadow_outcome, shadow_worse
 from onecode_rollout.domain.situation import Situation
 
 _DAY_S = 86_400
@@ -95,13 +96,15 @@ def _errors_worse(situation: Situation, weighed: Answer) -> Move | None:
     rollout = situation.rollout
     if weighed.verdict != "rollback":
         return None
-    text = sentences.errors_worse(rollout, situation.intervals, weighed)
+    rule, text = "errors.worse", sentences.errors_worse(rollout, situation.intervals, weighed)
+    if rollout.in_shadow:
+        rule, text = "shadow.worse", shadow_worse(situation, weighed)
     if rollout.plan.on_bad == "rollback":
-        return Move("bad", "rollback", "errors.worse", "errors", text, situation.now + SETTLE_S)
+        return Move("bad", "rollback", rule, "errors", text, situation.now + SETTLE_S)
     if rollout.state == "paused":
         return None
     due = situation.now + ASK_S if rollout.plan.on_bad == "ask" else 0.0
-    return Move("hold", "hold", "errors.worse", "bad", text, due)
+    return Move("hold", "hold", rule, "bad", text, due)
 
 
 def _asked_in_vain(situation: Situation, _: Answer) -> Move | None:
@@ -144,8 +147,15 @@ def _first_release(situation: Situation, _: Answer) -> Move | None:
     return Move("prove", "promote", "first_release", "", text, situation.now + QUORUM_S)
 
 
+def _shadow(situation: Situation, _: Answer) -> Move | None:
+    found = shadow_outcome(situation) if situation.rollout.in_shadow else None
+    return Move(*found) if found is not None else None
+
+
 def _gate(situation: Situation, weighed: Answer) -> Move | None:
     rollout = situation.rollout
+    if rollout.in_shadow:
+        return None
     if rollout.plan.unit == "gateway":
         return _wave_gate(situation, weighed)
     if rollout.on_last_step:
@@ -193,7 +203,7 @@ def _widened(situation: Situation, rule: str, text: str) -> Move:
 
 def _no_data(situation: Situation, _: Answer) -> Move | None:
     rollout, preset = situation.rollout, situation.rollout.plan.preset
-    if rollout.plan.unit == "gateway" or rollout.first_release:
+    if rollout.plan.unit == "gateway" or rollout.first_release or rollout.in_shadow:
         return None
     since = max(situation.last_counted, rollout.changed)
     if situation.now - since >= preset.no_data_after_s:
@@ -239,7 +249,7 @@ _GUARDS: Sequence[Rule] = (_installs_fail, _nobody_can, _errors_worse)
 
 RULES_BY_STATE: dict[str, Sequence[Rule]] = {
     "awaiting_approval": (_expired,),
-    "running": (*_GUARDS, _invalid, _silence, _first_release, _gate, _no_data),
+    "running": (*_GUARDS, _invalid, _silence, _first_release, _shadow, _gate, _no_data),
     "paused": (*_GUARDS, _asked_in_vain, _data_again),
     "promoting": (*_GUARDS, _quorum),
     "rolling_back": (_settled,),

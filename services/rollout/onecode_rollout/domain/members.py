@@ -86,6 +86,18 @@ class Installs:
         return self.committed + len(self.failed)
 
 
+def of_steps(action: Action | None, rollout: Rollout, segment: str) -> Action | None:
+    """Return what a member told last of the candidate, without what it did in shadow once that is over.
+
+    A version that answers nobody has proven only that it can be loaded; a failure stays one. Policies have another
+    revision as soon as the candidate answers somebody.
+    """
+    before = rollout.before.get(segment)
+    if action is None or not rollout.plan.shadow_s or rollout.in_shadow or before is None:
+        return action
+    return action if action.revision > before.revision or action.state in FAILED else None
+
+
 def reach_s(report_s: int) -> float:
     """Return after how many seconds of silence a member counts as not reachable: three missed reports."""
     return max(_MISSED_REPORTS * report_s, _LEAST_REACH_S)

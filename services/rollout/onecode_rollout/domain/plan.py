@@ -100,7 +100,11 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A complete plan; see :func:`completed`."""
+    """A complete plan; see :func:`completed`.
+
+    Attributes:
+        shadow_s: Seconds before the first step in which the candidate is shown requests and answers nobody; 0 = none.
+    """
 
     model: str
     candidate: str
@@ -110,6 +114,7 @@ class Plan:
     preset: Preset = PRESETS["standard"]
     metrics: tuple[Budget, ...] = (Budget(),)
     supersede: bool = False
+    shadow_s: int = 0
 
     @property
     def canary_steps(self) -> tuple[Step, ...]:
@@ -148,6 +153,8 @@ def completed(plan: Plan, given: Preset) -> Plan:
         raise InvalidError(message, code="plan.segments", hint="the cloud is the segment 'cloud'")
     if plan.unit not in UNITS:
         raise InvalidError(f"unit {plan.unit!r} is unknown: use one of {', '.join(UNITS)}", code="plan.unit")
+    if not 0 <= plan.shadow_s <= _LONGEST_S:
+        raise InvalidError(f"shadow_seconds {plan.shadow_s} is negative or too long", code="plan.shadow")
     return replace(
         plan,
         segments=segments,

@@ -33,6 +33,7 @@ class Entry:
         revision: Generation in which the set of digests last changed.
         hold: Nobody begins a new switch.
         rollback_to: Versions that stay on the gateway.
+        shadow: Version that answers nobody and is compared with the stable one; its range says nothing.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Entry:
     rollback_to: tuple[str, ...] = ()
     hold: bool = False
     revision: int = 0
+    shadow: Arm | None = None
 
     @property
     def digests(self) -> frozenset[str]:
@@ -140,7 +142,12 @@ def _model(entry: Entry) -> dict[str, Json]:
         {"from": arm.start, "to": arm.end, "release": arm.release, "digest": arm.digest, "role": arm.role}
         for arm in entry.arms
     ]
+    # Policies without a shadow are the same bytes as ever.
+    shadow: dict[str, Json] = {}
+    if entry.shadow is not None:
+        shadow["shadow"] = {"release": entry.shadow.release, "digest": entry.shadow.digest}
     return {
+        **shadow,
         "name": entry.model,
         "rollout": entry.rollout,
         "revision": entry.revision,

@@ -1,5 +1,6 @@
 """Say which reports can be believed, before anything of them is kept."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -17,7 +18,13 @@ _MAX_PAIRS = 100
 
 @dataclass(frozen=True, slots=True)
 class CounterReport:
-    """Totals of one interval, arm and model."""
+    """Totals of one interval, arm and model.
+
+    Attributes:
+        different: Of the role ``shadow``: requests to which the candidate said something different.
+        dropped: Of the role ``shadow``: requests that there was no spare time for.
+        largest: Of the role ``shadow``: largest difference between two answers.
+    """
 
     model: str
     rollout: str
@@ -31,6 +38,9 @@ class CounterReport:
     non_finite: int
     unassigned: int
     latency: tuple[int, ...] = ()
+    different: int = 0
+    dropped: int = 0
+    largest: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +97,14 @@ def counter_fault(counter: CounterReport, owned: Mapping[str, str], received: fl
 
 
 def _number_fault(counter: CounterReport, received: float) -> str:
-    numbers = (counter.requests, counter.errors, counter.non_finite, counter.unassigned, *counter.latency)
+    numbers = (counter.requests, counter.errors, counter.non_finite, counter.unassigned, *counter.latency,
+               counter.different, counter.dropped)  # fmt: skip
     if any(not 0 <= number <= MAX_COUNT for number in numbers):
         return "negative or huge counter"
     if counter.errors > counter.requests or counter.non_finite > counter.errors:
         return f"{counter.errors} errors in {counter.requests} requests"
+    if counter.different + counter.errors > counter.requests or not 0 <= counter.largest < math.inf:
+        return f"{counter.different} differences up to {counter.largest} in {counter.requests} requests"
     length = counter.interval_s
     if not 1 <= length <= _MAX_INTERVAL_S or counter.interval_start % length:
         return f"interval {counter.interval_start} is not a multiple of {length} s"

@@ -151,7 +151,7 @@ def _timed(one: _Condition, generation: int, before: Mapping[str, Any], now: flo
 
 def _steps_done(rollout: Rollout) -> str:
     steps = len(rollout.plan.steps)
-    if not rollout.started:
+    if not rollout.started or rollout.in_shadow:
         return f"0/{steps}"
     return f"{steps if rollout.state == 'succeeded' else min(rollout.step + 1, steps)}/{steps}"
 

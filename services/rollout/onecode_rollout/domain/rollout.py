@@ -6,12 +6,15 @@ from dataclasses import dataclass, field, replace
 from onecode_common.assignment import BUCKETS
 from onecode_rollout.domain.plan import Plan
 from onecode_rollout.domain.planner import NO_ESTIMATE, Estimate
-from onecode_rollout.domain.policy import Entry, split_arms, whole
+from onecode_rollout.domain.policy import Arm, Entry, split_arms, whole
+
+SHADOW_GATE = -2
+"""As the step whose gate was opened: what the shadow found was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepStart:
-    """A step began: its index, the width of the candidate's range, and when."""
+    """A step began: its index, the width of the candidate's range (0: it is in shadow), and when."""
 
     step: int
     width: int
@@ -44,7 +47,8 @@ class Overrides:
         observed_s: Observed seconds when the limit was extended.
         refused: Refusals that were accepted.
         outage: Silence of members was accepted.
-        gate: Step whose gate was opened by hand; -1 = none.
+        gate: Step whose gate was opened by hand; -1 = none, :data:`SHADOW_GATE` = the one behind the shadow.
+        shadow: Log odds for "worse" in shadow that were accepted.
     """
 
     worse: float = 0.0
@@ -53,6 +57,7 @@ class Overrides:
     refused: int = 0
     outage: bool = False
     gate: int = -1
+    shadow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,11 @@ class Rollout:
         return self.steps[-1] if self.steps else StepStart(0, 0, self.started)
 
     @property
+    def in_shadow(self) -> bool:
+        """Whether the candidate is shown requests and answers nobody."""
+        return self.state in {"running", "paused"} and bool(self.steps) and not self.steps[-1].width
+
+    @property
     def generation(self) -> int:
         """Newest generation of any segment that this rollout caused."""
         return max((mark.last for mark in self.marks.values()), default=0)
@@ -151,7 +161,7 @@ def desired_entry(rollout: Rollout, segment: str, current: Entry | None) -> Entr
             return None
         arms = whole(stable, "stable")
     elif state == "aborted" and current is not None:
-        return replace(current, hold=False)
+        return replace(current, hold=False, shadow=None)
     else:
         return current
     return Entry(
@@ -162,6 +172,7 @@ def desired_entry(rollout: Rollout, segment: str, current: Entry | None) -> Entr
         probation_s=rollout.plan.preset.probation_s,
         rollback_to=_kept(rollout, before),
         hold=rollout.state == "paused" and rollout.reason == "operator",
+        shadow=Arm(0, 0, candidate[1], candidate[0], "shadow") if rollout.in_shadow else None,
     )
 
 

@@ -14,6 +14,7 @@ from onecode_rollout.domain.evaluation import (
 from onecode_rollout.domain.members import Installs, Member, has_taken
 from onecode_rollout.domain.planner import clean_requests_needed, requests_needed, span
 from onecode_rollout.domain.rollout import Rollout, share_of
+from onecode_rollout.domain.shadow import ENOUGH_PAIRS
 from onecode_rollout.domain.situation import Situation, Suspect
 
 _LARGE = 13.8
@@ -168,9 +169,7 @@ def now_sentence(situation: Situation, weighed: Answer) -> str:
             f"{'' if situation.slots_free else ' when the rollout that is open on its segments has ended'}."
             f" {NOTHING_TO_DO}"
         ),
-        "paused": (
-            f"Held ({rollout.reason}), exposure is frozen: {arms(rollout, situation.intervals)}. {_todo(rollout)}"
-        ),
+        "paused": (f"Held ({rollout.reason}), exposure is frozen: {_found(situation)} {_todo(rollout)}"),
         "promoting": f"{candidate} goes to everybody: {_progress(situation)}. {_promoting_todo(situation)}",
         "rolling_back": f"{candidate} is taken back ({rollout.reason}), {stable} returns. {NOTHING_TO_DO}",
         "rollback_incomplete": (
@@ -191,6 +190,8 @@ def _running(situation: Situation, weighed: Answer) -> str:
     rollout = situation.rollout
     if rollout.first_release:
         return f"First release of {versions(rollout)[0]}. {NOTHING_TO_DO}"
+    if rollout.in_shadow:
+        return f"Running in shadow, nobody is answered by it. {_found(situation)} {_left(situation)} {NOTHING_TO_DO}"
     share = share_of(rollout.step_start.width)
     head = (
         f"Running, step {rollout.step + 1} of {len(rollout.plan.steps)} ({100 * share:g} % of"
@@ -199,6 +200,22 @@ def _running(situation: Situation, weighed: Answer) -> str:
     if rollout.plan.unit == "gateway":
         return f"{head} {_progress(situation).capitalize()}. {NOTHING_TO_DO}"
     return f"{head} {_missing(situation, weighed)} {NOTHING_TO_DO}"
+
+
+def _found(situation: Situation) -> str:
+    rollout = situation.rollout
+    if rollout.in_shadow:
+        return situation.shadow.in_words(*versions(rollout))
+    return f"{arms(rollout, situation.intervals)}."
+
+
+def _left(situation: Situation) -> str:
+    """Say what the shadow still needs before the first step."""
+    plan, missing = situation.rollout.plan, ENOUGH_PAIRS - situation.shadow.pairs
+    seconds = plan.shadow_s - (situation.now - situation.rollout.step_start.at)
+    parts = [f"{span(seconds)} more"] if seconds > 0 else []
+    parts += [f"{missing:,} more requests"] if missing > 0 else []
+    return f"The first step waits for {' and '.join(parts)}." if parts else "The first step begins."
 
 
 def _missing(situation: Situation, weighed: Answer) -> str:

@@ -7,6 +7,7 @@ from onecode_common.assignment import BUCKETS
 from onecode_rollout.domain.evaluation import Answer, Interval, Question, answer, counted_starts
 from onecode_rollout.domain.members import SERVING, Installs, Member, action_state, installs
 from onecode_rollout.domain.rollout import Rollout, share_of
+from onecode_rollout.domain.shadow import NO_SHADOW, Shadow
 from onecode_rollout.domain.verdict import Params
 
 _SETTLING_S = 5.0
@@ -30,6 +31,7 @@ class Situation:
         exposed: When a source was first known to follow a step's policy, by (source, step).
         slots_free: No other rollout holds a slot that this one needs.
         now: Unix seconds.
+        shadow: What the candidate was found to say while it answered nobody.
     """
 
     rollout: Rollout
@@ -39,6 +41,7 @@ class Situation:
     exposed: Mapping[tuple[str, int], float]
     slots_free: bool
     now: float
+    shadow: Shadow = NO_SHADOW
 
     @property
     def counts(self) -> Installs:
@@ -48,6 +51,9 @@ class Situation:
     @property
     def last_counted(self) -> float:
         """End of the newest interval that was evidence; 0 = none."""
+        if self.rollout.in_shadow:
+            last = self.shadow.last_start
+            return last + self.rollout.plan.preset.interval_s if last else 0.0
         starts = counted_starts(self.intervals)
         return starts[-1] + self.rollout.plan.preset.interval_s if starts else 0.0
 
@@ -82,9 +88,9 @@ def question(situation: Situation) -> Question:
     counts = situation.counts
     promotable = rollout.state == "running" and rollout.on_last_step and situation.step_is_observed
     return Question(
-        intervals=situation.intervals,
+        intervals=situation.shadow.intervals if rollout.in_shadow else situation.intervals,
         params=_params(rollout),
-        promotable=promotable and not rollout.first_release,
+        promotable=promotable and not rollout.first_release and not rollout.in_shadow,
         step=rollout.step,
         outcomes=counts.outcomes,
         failures=len(counts.failed),
@@ -140,4 +146,5 @@ def _window(situation: Situation, step: int, end: float, able: set[str]) -> tupl
 
 
 def _params(rollout: Rollout) -> Params:
-    return replace(rollout.plan.preset.params, worse_offset=rollout.overrides.worse)
+    accepted = rollout.overrides.shadow if rollout.in_shadow else rollout.overrides.worse
+    return replace(rollout.plan.preset.params, worse_offset=accepted)

@@ -37,6 +37,7 @@ TABLE: Mapping[tuple[str, str], str] = {
     ("scheduled", "cancel"): "canceled",
     ("scheduled", "start"): "running",
     ("scheduled", "refuse_start"): "canceled",
+    ("running", "begin"): "running",
     ("running", "widen"): "running",
     ("running", "prove"): "promoting",
     ("running", "bad"): "rolling_back",
@@ -71,7 +72,10 @@ TABLE: Mapping[tuple[str, str], str] = {
     ("rolling_back", "settle_late"): "rollback_incomplete",
     ("rollback_incomplete", "settled"): "rolled_back",
 }
-"""(state, event) -> next state. ``close`` is the forced end of a promotion that was held, with stragglers."""
+"""(state, event) -> next state.
+
+``begin`` ends the shadow; ``close`` is the forced end of a promotion that was held, with stragglers.
+"""
 
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "approve": ("approve", "approved"),

@@ -27,6 +27,7 @@ class Wish:
     Attributes:
         generation: Grows with each change of the spec.
         version: Release number of the model.
+        shadow_s: Seconds before the first step in which the version is shown requests and answers nobody; 0 = none.
         paused: Nothing moves while it is true.
         advance_to: Gates before this step (1 = first) are opened by hand; 0 = none.
         withdrawn: The version is taken back everywhere, for good.
@@ -41,6 +42,7 @@ class Wish:
     unit: str = "request"
     preset: str = "standard"
     steps: tuple[Step, ...] = ()
+    shadow_s: int = 0
     paused: bool = False
     advance_to: int = 0
     withdrawn: bool = False
@@ -52,7 +54,14 @@ class Wish:
 
     def plan(self, digest: str) -> tuple[Plan, Preset]:
         """Return what to ask for, once the version's digest is known."""
-        plan = Plan(model=self.model, candidate=digest, segments=self.segments, unit=self.unit, steps=self.steps)
+        plan = Plan(
+            model=self.model,
+            candidate=digest,
+            segments=self.segments,
+            unit=self.unit,
+            steps=self.steps,
+            shadow_s=self.shadow_s,
+        )
         return plan, replace(_NO_PRESET, name=self.preset)
 
 
@@ -93,6 +102,7 @@ def difference(wish: Wish, rollout: Rollout) -> str:
         "unit": plan.unit == wish.unit,
         "preset": plan.preset.name == wish.preset,
         "steps": plan.steps == (wish.steps or DEFAULT_STEPS),
+        "shadowSeconds": plan.shadow_s == wish.shadow_s,
     }
     return next((name for name, is_same in same.items() if not is_same), "")
 

@@ -7,7 +7,7 @@ from onecode_common.errors import DeniedError, InvalidError, PreconditionError
 from onecode_rollout.domain.controller import QUORUM_S, SETTLE_S, Move
 from onecode_rollout.domain.evaluation import Answer, Question, answer
 from onecode_rollout.domain.evidence import Cell
-from onecode_rollout.domain.rollout import Rollout
+from onecode_rollout.domain.rollout import SHADOW_GATE, Rollout
 from onecode_rollout.domain.situation import Situation, weigh
 from onecode_rollout.domain.states import already, following
 from onecode_rollout.domain.verdict import peak_worse
@@ -166,6 +166,9 @@ def _accepted(situation: Situation, *, override: bool) -> Rollout:
     """Return the rollout with what the person has accepted by resuming."""
     rollout, given = situation.rollout, situation.rollout.overrides
     match rollout.reason:
+        case "bad" if rollout.in_shadow:
+            cells = [[Cell(*cell[1:]) for cell in one.cells] for one in situation.shadow.intervals]
+            given = replace(given, shadow=peak_worse(cells, rollout.plan.preset.params))
         case "bad":
             cells = [[Cell(*cell[1:]) for cell in one.cells] for one in situation.intervals]
             given = replace(given, worse=peak_worse(cells, rollout.plan.preset.params))
@@ -178,14 +181,19 @@ def _accepted(situation: Situation, *, override: bool) -> Rollout:
         case "outage":
             given = replace(given, outage=True)
         case "gate":
-            given = replace(given, gate=rollout.step)
+            given = replace(given, gate=SHADOW_GATE if rollout.in_shadow else rollout.step)
+        case "no_data" | "inconclusive" if rollout.in_shadow and override:
+            given = replace(given, gate=SHADOW_GATE)
         case _:
             pass
     return replace(rollout, overrides=given)
 
 
 def _require_proof(situation: Situation, asked: Question) -> None:
-    proven = situation.rollout.first_release or answer(replace(asked, promotable=True)).verdict == "promote"
+    rollout = situation.rollout
+    # What was shown to a candidate in shadow is no traffic: it cannot prove that people may be given it.
+    counted = not rollout.in_shadow and answer(replace(asked, promotable=True)).verdict == "promote"
+    proven = rollout.first_release or counted
     if not proven:
-        message = f"the rollout is {situation.rollout.state} and nothing is proven yet: wait, or promote with force"
+        message = f"the rollout is {rollout.state} and nothing is proven yet: wait, or promote with force"
         raise PreconditionError(message, code="rollout.not_proven", hint="force needs a reason, which the record keeps")

@@ -64,6 +64,14 @@ class Policies:
             if fleet.version and now - fleet.signed_at >= RESIGN_S:
                 self._seal(rows, fleet, fleet.version + 1)
 
+    def resign_for_key(self) -> None:
+        """Sign the metadata again when another key has signed it: that one will not be trusted much longer."""
+        with self._ports.records.transaction() as rows:
+            fleet = rows.policies.fleet()
+            if fleet.version and not self._ports.fleet_signer.made(fleet.metadata):
+                self._seal(rows, fleet, fleet.version + 1)
+                rows.audit("service:rollout", "policies.key", "fleet", f"version {fleet.version + 1}: another key")
+
     def publish(self) -> bool:
         """Bring the newest metadata to the registry; return whether there was anything to bring.
 

@@ -61,7 +61,7 @@ class Rollouts:
         """
         check_id(rollout_id, "rollout id")
         plan = completed(asked, preset)
-        body = digest_of(asdict(plan))
+        body = _body(plan)
         with self._ports.records.transaction() as rows:
             known = rows.rollouts.get(rollout_id)
             if known is not None:
@@ -155,6 +155,14 @@ def find(rows: Rows, rollout_id: str) -> Rollout:
         message = f"there is no rollout {rollout_id[:100]!r}"
         raise NotFoundError(message, code="rollout.unknown", params={"rollout": rollout_id[:100]})
     return rollout
+
+
+def _body(plan: Plan) -> str:
+    """Return the digest of a plan; one without a shadow has that which releases without shadows gave it."""
+    document = asdict(plan)
+    if not plan.shadow_s:
+        del document["shadow_s"]
+    return digest_of(document)
 
 
 def _same(rollout: Rollout, body: str) -> Rollout:

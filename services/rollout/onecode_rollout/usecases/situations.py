@@ -1,8 +1,9 @@
 """Bring together what is known about a rollout, from rows alone."""
 
 from onecode_rollout.domain.fleet import Source
-from onecode_rollout.domain.members import CLOUD, SERVING, Member
+from onecode_rollout.domain.members import CLOUD, SERVING, Member, of_steps
 from onecode_rollout.domain.rollout import Rollout
+from onecode_rollout.domain.shadow import NO_SHADOW
 from onecode_rollout.domain.situation import Situation
 from onecode_rollout.ports import Rows
 
@@ -25,7 +26,7 @@ def members(rows: Rows, rollout: Rollout) -> list[Member]:
                     last_heard=told.last_heard,
                     generation=told.generation,
                     serving=told.serving,
-                    trial=actions.get((name, rollout.plan.candidate)),
+                    trial=of_steps(actions.get((name, rollout.plan.candidate)), rollout, segment),
                     back=actions.get((name, rollout.stable)) if rollout.stable else None,
                 )
             )
@@ -43,13 +44,14 @@ def load(rows: Rows, rollout: Rollout, now: float) -> Situation:
         exposed=rows.rollouts.exposed(rollout.rollout_id),
         slots_free=all(rows.rollouts.slot_holder(one, plan.model) in {"", rollout.rollout_id} for one in plan.segments),
         now=now,
+        shadow=rows.reports.shadow(rollout) if plan.shadow_s and rollout.stable else NO_SHADOW,
     )
 
 
 def note_exposure(rows: Rows, situation: Situation) -> None:
     """Remember since when each source follows the present step: only later requests tell about the split."""
     rollout = situation.rollout
-    if rollout.state not in {"running", "paused"}:
+    if rollout.state not in {"running", "paused"} or rollout.in_shadow:
         return
     for member in situation.members:
         mark = rollout.marks.get(member.segment)

@@ -6,7 +6,7 @@ from onecode_common.errors import InvalidError, NotFoundError, OnecodeError, Pre
 from onecode_rollout.domain.compatibility import Version, differences
 from onecode_rollout.domain.controller import Move
 from onecode_rollout.domain.plan import Plan
-from onecode_rollout.domain.planner import Estimate, estimate
+from onecode_rollout.domain.planner import Estimate, estimate, span
 from onecode_rollout.domain.policy import Arm, Entry
 from onecode_rollout.domain.rollout import Rollout, share_of
 from onecode_rollout.ports import Ports, Rows, Traffic
@@ -106,7 +106,8 @@ def start(rows: Rows, transitions: Transitions, rollout: Rollout) -> Rollout:
         if stable
         else f"first release, v{rollout.candidate_release}"
     )
-    return transitions.apply(rows, prepared, Move("start", "start", "start", "", f"Started: {what}."))
+    first = f", first in shadow for {span(plan.shadow_s)}" if plan.shadow_s and stable else ""
+    return transitions.apply(rows, prepared, Move("start", "start", "start", "", f"Started: {what}{first}."))
 
 
 def _supersede(rows: Rows, transitions: Transitions, old: Rollout, new: Rollout) -> None:

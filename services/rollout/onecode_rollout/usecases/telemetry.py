@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _refused = Counter("onecode_rollout_reports_refused_total", "Reports that were dropped.", ["why"])
 _taken = Counter("onecode_rollout_reports_total", "Reports that were taken.", ["kind"])
 _MAX_SEQUENCE = 1 << 62
+_SHADOW = "shadow"
 
 
 class Telemetry:
@@ -151,6 +152,12 @@ class _Intake:
             if is_open:
                 _log.warning("source %s is dropped from rollout %s: %s", self._source.source, counter.rollout, fault)
                 self._rows.rollouts.add_suspect(counter.rollout, Suspect(self._source.source, fault), self._now)
+            return
+        if counter.role == _SHADOW:
+            if is_open:
+                _taken.labels("shadow").inc()
+                boot_id = short(report.boot_id)
+                self._rows.reports.put_shadow(self._source.source, boot_id, report.sequence, counter)
             return
         if is_evidence(counter, owned, self._now):
             _taken.labels("counter").inc()

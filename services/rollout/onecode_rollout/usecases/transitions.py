@@ -69,7 +69,9 @@ class Transitions:
         if state not in HOLDS_SLOT and rollout.state in HOLDS_SLOT:
             rows.rollouts.release_slots(rollout.rollout_id)
         if state in TERMINAL:
-            after = replace(after, frozen=_frozen(rows, after))
+            after = replace(after, frozen=_frozen(rows, after, situation))
+            if rollout.plan.shadow_s:
+                rows.reports.forget_shadow(rollout.rollout_id)
         saved = rows.rollouts.save(after)
         self._record(rows, rollout, saved, move, _Occasion(by, note, situation, weighed))
         rows.tell_rollout(saved, move.sentence)
@@ -85,8 +87,8 @@ class Transitions:
             origin = rollout.paused_from if rollout.state == "paused" else rollout.state
             return replace(after, paused_from=origin)
         after = replace(after, paused_from="")
-        if move.event == "start":
-            return self._begin_step(rows, replace(after, started=now), 0, now)
+        if move.event in {"start", "begin"}:
+            return self._begin(rows, after, move, now)
         if move.event == "widen":
             return self._begin_step(rows, after, rollout.step + 1, now)
         if state == "promoting" and move.event in {"prove", "promote"}:
@@ -95,6 +97,13 @@ class Transitions:
         if state in TERMINAL:
             return replace(after, finished=now, alias="wanted" if state == "succeeded" else "")
         return after
+
+    def _begin(self, rows: Rows, rollout: Rollout, move: Move, now: float) -> Rollout:
+        """Begin with the shadow, if there is to be one and something to compare with, or with the first step."""
+        started = replace(rollout, started=rollout.started or now)
+        if move.event == "start" and rollout.plan.shadow_s and not rollout.first_release:
+            return replace(started, steps=(StepStart(0, 0, now),))
+        return self._begin_step(rows, started, 0, now)
 
     def _begin_step(self, rows: Rows, rollout: Rollout, step: int, now: float) -> Rollout:
         share = BUCKETS if rollout.first_release else rollout.plan.steps[step].share
@@ -152,7 +161,9 @@ class Transitions:
 def _facts(rows: Rows, before: Rollout, after: Rollout, move: Move, occasion: _Occasion) -> dict[str, object]:
     signed = [one for one in rows.policies.stored() if one.segment in after.plan.segments]
     failed = occasion.situation.counts.failed if occasion.situation is not None else ()
+    shadow = occasion.situation.shadow.counts if occasion.situation is not None and before.plan.shadow_s else None
     return {
+        **({} if shadow is None else {"shadow": shadow}),
         "rollout": after.rollout_id,
         "time": after.changed,
         "kind": move.kind,
@@ -174,7 +185,7 @@ def _facts(rows: Rows, before: Rollout, after: Rollout, move: Move, occasion: _O
     }
 
 
-def _frozen(rows: Rows, rollout: Rollout) -> str:
+def _frozen(rows: Rows, rollout: Rollout, situation: Situation | None) -> str:
     """Return the evidence at the end: later counters of this rollout prove nothing any more."""
     intervals = rows.reports.intervals(rollout)
     totals = rows.reports.arm_totals(rollout.rollout_id)
@@ -183,4 +194,7 @@ def _frozen(rows: Rows, rollout: Rollout) -> str:
         "candidate": list(totals.get(rollout.plan.candidate, (0, 0, 0))),
         "stable": list(totals.get(rollout.stable, (0, 0, 0))),
     }
+    if rollout.plan.shadow_s and situation is not None:
+        shadow = situation.shadow
+        document["shadow"] = [shadow.pairs, shadow.different, shadow.failed, shadow.dropped, shadow.largest]
     return json.dumps(document)

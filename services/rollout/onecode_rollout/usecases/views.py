@@ -9,6 +9,7 @@ from onecode_rollout.domain.chart import EvidencePoint
 from onecode_rollout.domain.members import Member, action_state
 from onecode_rollout.domain.rollout import Rollout
 from onecode_rollout.domain.sentences import now_sentence
+from onecode_rollout.domain.shadow import NO_SHADOW, Shadow
 from onecode_rollout.domain.situation import weigh
 from onecode_rollout.domain.states import TERMINAL, allowed_commands
 from onecode_rollout.ports import ArmTotal, Rows
@@ -21,6 +22,7 @@ class RolloutView:
 
     Attributes:
         members: With the action state that each is in now.
+        shadow: What was found while the candidate answered nobody.
     """
 
     rollout: Rollout
@@ -30,6 +32,7 @@ class RolloutView:
     points: Sequence[EvidencePoint]
     members: Sequence[tuple[Member, str]]
     next_actions: Sequence[str]
+    shadow: Shadow = NO_SHADOW
 
 
 def view(rows: Rows, rollout: Rollout, now: float, *, brief: bool = False) -> RolloutView:
@@ -37,8 +40,9 @@ def view(rows: Rows, rollout: Rollout, now: float, *, brief: bool = False) -> Ro
     situation = load(rows, rollout, now)
     sentence = now_sentence(situation, weigh(situation)[1])
     if rollout.state in TERMINAL and rollout.frozen:
-        candidate, stable, points = _thaw(rollout.frozen)
+        candidate, stable, points, shadow = _thaw(rollout.frozen)
     else:
+        shadow = situation.shadow
         totals = rows.reports.arm_totals(rollout.rollout_id)
         candidate = totals.get(rollout.plan.candidate, ArmTotal(0, 0, 0))
         stable = totals.get(rollout.stable, ArmTotal(0, 0, 0))
@@ -52,10 +56,12 @@ def view(rows: Rows, rollout: Rollout, now: float, *, brief: bool = False) -> Ro
         points=[] if brief else points,
         members=[] if brief else [(one, action_state(one, now, lost_after)) for one in situation.members],
         next_actions=allowed_commands(rollout.state),
+        shadow=shadow,
     )
 
 
-def _thaw(frozen: str) -> tuple[ArmTotal, ArmTotal, list[EvidencePoint]]:
+def _thaw(frozen: str) -> tuple[ArmTotal, ArmTotal, list[EvidencePoint], Shadow]:
     document = json.loads(frozen)
     points = [EvidencePoint(*values) for values in document["points"]]
-    return ArmTotal(*document["candidate"]), ArmTotal(*document["stable"]), points
+    shadow = Shadow((), *document.get("shadow", ()))
+    return ArmTotal(*document["candidate"]), ArmTotal(*document["stable"]), points, shadow

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aonecode/edge/v1/edge.proto\x12\x0fonecode.edge.v1\"\"\n\x10LatencyHistogram\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\x03\"\x89\x02\n\x07\x43ounter\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x16\n\x0einterval_start\x18\x06 \x01(\x03\x12\x18\n\x10interval_seconds\x18\x07 \x01(\x03\x12\x10\n\x08requests\x18\x08 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\t \x01(\x03\x12\x12\n\nnon_finite\x18\n \x01(\x03\x12\x12\n\nunassigned\x18\x0b \x01(\x03\x12\x32\n\x07latency\x18\x0c \x01(\x0b\x32!.onecode.edge.v1.LatencyHistogram\":\n\x0c\x43ounterBatch\x12*\n\x08\x63ounters\x18\x01 \x03(\x0b\x32\x18.onecode.edge.v1.Counter\"\xa1\x01\n\x06\x41\x63tion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05\x63\x61use\x18\x06 \x01(\t\x12\x15\n\rserved_digest\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x10\n\x08\x65vidence\x18\t \x01(\t\"\xd6\x02\n\x06Status\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x35\n\x07serving\x18\x02 \x03(\x0b\x32$.onecode.edge.v1.Status.ServingEntry\x12\x0e\n\x06health\x18\x03 \x01(\t\x12\x0e\n\x06outbox\x18\x04 \x01(\x03\x12\x11\n\trss_bytes\x18\x05 \x01(\x03\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12\x31\n\x05\x66\x61\x63ts\x18\x07 \x03(\x0b\x32\".onecode.edge.v1.Status.FactsEntry\x12\x10\n\x08http_url\x18\x08 \x01(\t\x12\x14\n\x0cgrpc_address\x18\t \x01(\t\x1a.\n\x0cServingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xdd\x01\n\x06Report\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0f\n\x07sent_at\x18\x04 \x01(\x03\x12\x31\n\x08\x63ounters\x18\x05 \x01(\x0b\x32\x1d.onecode.edge.v1.CounterBatchH\x00\x12)\n\x06\x61\x63tion\x18\x06 \x01(\x0b\x32\x17.onecode.edge.v1.ActionH\x00\x12)\n\x06status\x18\x07 \x01(\x0b\x32\x17.onecode.edge.v1.StatusH\x00\x42\x06\n\x04\x62ody\"7\n\x0bReportBatch\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.onecode.edge.v1.Report\"!\n\x0c\x41\x63knowledged\x12\x11\n\tsequences\x18\x01 \x03(\x03\"-\n\x04Wake\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x11\n\tspread_ms\x18\x02 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aonecode/edge/v1/edge.proto\x12\x0fonecode.edge.v1\"\"\n\x10LatencyHistogram\x12\x0e\n\x06\x63ounts\x18\x01 \x03(\x03\"\xc9\x02\n\x07\x43ounter\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x16\n\x0einterval_start\x18\x06 \x01(\x03\x12\x18\n\x10interval_seconds\x18\x07 \x01(\x03\x12\x10\n\x08requests\x18\x08 \x01(\x03\x12\x0e\n\x06\x65rrors\x18\t \x01(\x03\x12\x12\n\nnon_finite\x18\n \x01(\x03\x12\x12\n\nunassigned\x18\x0b \x01(\x03\x12\x32\n\x07latency\x18\x0c \x01(\x0b\x32!.onecode.edge.v1.LatencyHistogram\x12\x11\n\tdifferent\x18\r \x01(\x03\x12\x0f\n\x07\x64ropped\x18\x0e \x01(\x03\x12\x1a\n\x12largest_difference\x18\x0f \x01(\x01\":\n\x0c\x43ounterBatch\x12*\n\x08\x63ounters\x18\x01 \x03(\x0b\x32\x18.onecode.edge.v1.Counter\"\xa1\x01\n\x06\x41\x63tion\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07rollout\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\r\n\x05\x63\x61use\x18\x06 \x01(\t\x12\x15\n\rserved_digest\x18\x07 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x10\n\x08\x65vidence\x18\t \x01(\t\"\xd6\x02\n\x06Status\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x35\n\x07serving\x18\x02 \x03(\x0b\x32$.onecode.edge.v1.Status.ServingEntry\x12\x0e\n\x06health\x18\x03 \x01(\t\x12\x0e\n\x06outbox\x18\x04 \x01(\x03\x12\x11\n\trss_bytes\x18\x05 \x01(\x03\x12\x15\n\ragent_version\x18\x06 \x01(\t\x12\x31\n\x05\x66\x61\x63ts\x18\x07 \x03(\x0b\x32\".onecode.edge.v1.Status.FactsEntry\x12\x10\n\x08http_url\x18\x08 \x01(\t\x12\x14\n\x0cgrpc_address\x18\t \x01(\t\x1a.\n\x0cServingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xdd\x01\n\x06Report\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0f\n\x07sent_at\x18\x04 \x01(\x03\x12\x31\n\x08\x63ounters\x18\x05 \x01(\x0b\x32\x1d.onecode.edge.v1.CounterBatchH\x00\x12)\n\x06\x61\x63tion\x18\x06 \x01(\x0b\x32\x17.onecode.edge.v1.ActionH\x00\x12)\n\x06status\x18\x07 \x01(\x0b\x32\x17.onecode.edge.v1.StatusH\x00\x42\x06\n\x04\x62ody\"7\n\x0bReportBatch\x12(\n\x07reports\x18\x01 \x03(\x0b\x32\x17.onecode.edge.v1.Report\"!\n\x0c\x41\x63knowledged\x12\x11\n\tsequences\x18\x01 \x03(\x03\"-\n\x04Wake\x12\x12\n\ngeneration\x18\x01 \x01(\x03\x12\x11\n\tspread_ms\x18\x02 \x01(\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,23 +38,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LATENCYHISTOGRAM']._serialized_start=47
   _globals['_LATENCYHISTOGRAM']._serialized_end=81
   _globals['_COUNTER']._serialized_start=84
-  _globals['_COUNTER']._serialized_end=349
-  _globals['_COUNTERBATCH']._serialized_start=351
-  _globals['_COUNTERBATCH']._serialized_end=409
-  _globals['_ACTION']._serialized_start=412
-  _globals['_ACTION']._serialized_end=573
-  _globals['_STATUS']._serialized_start=576
-  _globals['_STATUS']._serialized_end=918
-  _globals['_STATUS_SERVINGENTRY']._serialized_start=826
-  _globals['_STATUS_SERVINGENTRY']._serialized_end=872
-  _globals['_STATUS_FACTSENTRY']._serialized_start=874
-  _globals['_STATUS_FACTSENTRY']._serialized_end=918
-  _globals['_REPORT']._serialized_start=921
-  _globals['_REPORT']._serialized_end=1142
-  _globals['_REPORTBATCH']._serialized_start=1144
-  _globals['_REPORTBATCH']._serialized_end=1199
-  _globals['_ACKNOWLEDGED']._serialized_start=1201
-  _globals['_ACKNOWLEDGED']._serialized_end=1234
-  _globals['_WAKE']._serialized_start=1236
-  _globals['_WAKE']._serialized_end=1281
+  _globals['_COUNTER']._serialized_end=413
+  _globals['_COUNTERBATCH']._serialized_start=415
+  _globals['_COUNTERBATCH']._serialized_end=473
+  _globals['_ACTION']._serialized_start=476
+  _globals['_ACTION']._serialized_end=637
+  _globals['_STATUS']._serialized_start=640
+  _globals['_STATUS']._serialized_end=982
+  _globals['_STATUS_SERVINGENTRY']._serialized_start=890
+  _globals['_STATUS_SERVINGENTRY']._serialized_end=936
+  _globals['_STATUS_FACTSENTRY']._serialized_start=938
+  _globals['_STATUS_FACTSENTRY']._serialized_end=982
+  _globals['_REPORT']._serialized_start=985
+  _globals['_REPORT']._serialized_end=1206
+  _globals['_REPORTBATCH']._serialized_start=1208
+  _globals['_REPORTBATCH']._serialized_end=1263
+  _globals['_ACKNOWLEDGED']._serialized_start=1265
+  _globals['_ACKNOWLEDGED']._serialized_end=1298
+  _globals['_WAKE']._serialized_start=1300
+  _globals['_WAKE']._serialized_end=1345
 # @@protoc_insertion_point(module_scope)

@@ -60,6 +60,9 @@ class Counter(_message.Message):
     NON_FINITE_FIELD_NUMBER: _builtins.int
     UNASSIGNED_FIELD_NUMBER: _builtins.int
     LATENCY_FIELD_NUMBER: _builtins.int
+    DIFFERENT_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    LARGEST_DIFFERENCE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     rollout: _builtins.str
     """rollout id of the policy entry; empty = no rollout"""
@@ -67,7 +70,7 @@ class Counter(_message.Message):
     digest: _builtins.str
     """sha256:<hex> of the answering version"""
     role: _builtins.str
-    """"stable" or "candidate" """
+    """"stable" or "candidate"; "shadow": requests of others that were shown to the version"""
     interval_start: _builtins.int
     """Unix seconds, multiple of interval_seconds"""
     interval_seconds: _builtins.int
@@ -78,6 +81,13 @@ class Counter(_message.Message):
     """part of errors"""
     unassigned: _builtins.int
     """unit key without a key"""
+    different: _builtins.int
+    """Of a shadow: requests are pairs, errors are those that it failed on; none of them is traffic.
+    pairs in which the versions said different things
+    """
+    dropped: _builtins.int
+    """requests that there was no spare time for"""
+    largest_difference: _builtins.float
     @_builtins.property
     def latency(self) -> Global___LatencyHistogram: ...
     def __init__(
@@ -95,10 +105,13 @@ class Counter(_message.Message):
         non_finite: _builtins.int = ...,
         unassigned: _builtins.int = ...,
         latency: Global___LatencyHistogram | None = ...,
+        different: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+        largest_difference: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["latency", b"latency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "errors", b"errors", "interval_seconds", b"interval_seconds", "interval_start", b"interval_start", "latency", b"latency", "model", b"model", "non_finite", b"non_finite", "requests", b"requests", "revision", b"revision", "role", b"role", "rollout", b"rollout", "unassigned", b"unassigned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["different", b"different", "digest", b"digest", "dropped", b"dropped", "errors", b"errors", "interval_seconds", b"interval_seconds", "interval_start", b"interval_start", "largest_difference", b"largest_difference", "latency", b"latency", "model", b"model", "non_finite", b"non_finite", "requests", b"requests", "revision", b"revision", "role", b"role", "rollout", b"rollout", "unassigned", b"unassigned"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

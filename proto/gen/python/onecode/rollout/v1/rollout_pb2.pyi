@@ -177,11 +177,14 @@ class Plan(_message.Message):
     PRESET_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     SUPERSEDE_FIELD_NUMBER: _builtins.int
+    SHADOW_SECONDS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     candidate: _builtins.str
     """digest"""
     unit: Global___Unit.ValueType
     supersede: _builtins.bool
+    shadow_seconds: _builtins.int
+    """before the first step: shown what the stable version is asked, answering nobody; 0 = no"""
     @_builtins.property
     def segments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """the cloud is the segment "cloud" """
@@ -203,10 +206,11 @@ class Plan(_message.Message):
         preset: Global___Preset | None = ...,
         metrics: _abc.Iterable[Global___MetricBudget] | None = ...,
         supersede: _builtins.bool = ...,
+        shadow_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["preset", b"preset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "metrics", b"metrics", "model", b"model", "preset", b"preset", "segments", b"segments", "steps", b"steps", "supersede", b"supersede", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "metrics", b"metrics", "model", b"model", "preset", b"preset", "segments", b"segments", "shadow_seconds", b"shadow_seconds", "steps", b"steps", "supersede", b"supersede", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -264,6 +268,52 @@ class ArmCount(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ArmCount: _TypeAlias = ArmCount  # noqa: Y015
+
+@_typing.final
+class ShadowCount(_message.Message):
+    """What was found while the candidate answered nobody."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    DIFFERENT_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    LARGEST_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    NEEDED_PAIRS_FIELD_NUMBER: _builtins.int
+    pairs: _builtins.int
+    """requests that the candidate was shown"""
+    different: _builtins.int
+    """to which it said something different"""
+    failed: _builtins.int
+    """that it failed on"""
+    dropped: _builtins.int
+    """that there was no spare time for"""
+    largest_difference: _builtins.float
+    """of scores where the contract has a class, else relative"""
+    running: _builtins.bool
+    """whether it goes on"""
+    needed_pairs: _builtins.int
+    """before the first step"""
+    def __init__(
+        self,
+        *,
+        pairs: _builtins.int = ...,
+        different: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+        largest_difference: _builtins.float = ...,
+        running: _builtins.bool = ...,
+        needed_pairs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["different", b"different", "dropped", b"dropped", "failed", b"failed", "largest_difference", b"largest_difference", "needed_pairs", b"needed_pairs", "pairs", b"pairs", "running", b"running"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowCount: _TypeAlias = ShadowCount  # noqa: Y015
 
 @_typing.final
 class EvidencePoint(_message.Message):
@@ -377,6 +427,7 @@ class Rollout(_message.Message):
     STABLE_RELEASE_FIELD_NUMBER: _builtins.int
     CANDIDATE_RELEASE_FIELD_NUMBER: _builtins.int
     NEXT_ACTIONS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
     rollout_id: _builtins.str
     project: _builtins.str
     state: _builtins.str
@@ -420,6 +471,10 @@ class Rollout(_message.Message):
     def next_actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"pause", "promote", ...: what an operator may do now"""
 
+    @_builtins.property
+    def shadow(self) -> Global___ShadowCount:
+        """absent where the plan has none"""
+
     def __init__(
         self,
         *,
@@ -448,10 +503,11 @@ class Rollout(_message.Message):
         stable_release: _builtins.int = ...,
         candidate_release: _builtins.int = ...,
         next_actions: _abc.Iterable[_builtins.str] | None = ...,
+        shadow: Global___ShadowCount | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate_count", b"candidate_count", "created", b"created", "estimate", b"estimate", "finished", b"finished", "plan", b"plan", "stable_count", b"stable_count", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["candidate_count", b"candidate_count", "created", b"created", "estimate", b"estimate", "finished", b"finished", "plan", b"plan", "shadow", b"shadow", "stable_count", b"stable_count", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_count", b"candidate_count", "candidate_release", b"candidate_release", "created", b"created", "created_by", b"created_by", "estimate", b"estimate", "evidence", b"evidence", "finished", b"finished", "generation", b"generation", "members", b"members", "next_actions", b"next_actions", "plan", b"plan", "project", b"project", "reason", b"reason", "revision", b"revision", "rollout_id", b"rollout_id", "sentence", b"sentence", "stable", b"stable", "stable_count", b"stable_count", "stable_release", b"stable_release", "started", b"started", "state", b"state", "step", b"step", "threshold_floor", b"threshold_floor", "threshold_promote", b"threshold_promote", "threshold_rollback", b"threshold_rollback"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_count", b"candidate_count", "candidate_release", b"candidate_release", "created", b"created", "created_by", b"created_by", "estimate", b"estimate", "evidence", b"evidence", "finished", b"finished", "generation", b"generation", "members", b"members", "next_actions", b"next_actions", "plan", b"plan", "project", b"project", "reason", b"reason", "revision", b"revision", "rollout_id", b"rollout_id", "sentence", b"sentence", "shadow", b"shadow", "stable", b"stable", "stable_count", b"stable_count", "stable_release", b"stable_release", "started", b"started", "state", b"state", "step", b"step", "threshold_floor", b"threshold_floor", "threshold_promote", b"threshold_promote", "threshold_rollback", b"threshold_rollback"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
