@@ -16,12 +16,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Two workers; a file stays on one of them, so that what a module starts is started once.
 PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder
 
-# What `make images` builds; empty: all. Where `make chart-real` puts archives of what it needs at least: it runs
-# services without an image of their own from the one that holds every service.
+# What `make images` builds; empty: all, or what `make chart-real` needs at least, which puts archives there.
 IMAGES ?=
 ARCHIVES ?= build/images
-# What a node needs that runs containers for tests, and what builds images without a registry.
-NODE_PACKAGES := containerd runc iptables nftables containernetworking-plugins iproute2 buildah debootstrap
 
 .PHONY: help setup demo test up lint format docs proto bench bench-serving soak fuzz images locks chart chart-real dev clean
 
@@ -80,12 +77,8 @@ locks: $(STAMP) ## Resolve the packages of every image again, with hashes
 chart: $(STAMP) ## Render, lint and validate the chart, and install it on a real API server where there is one
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/chart --ignore=tests/chart/real
 
-chart-real: $(STAMP) ## Build the images and use them on a node that runs containers (root; about ten minutes)
-	@[ -n "$$ONECODE_TEST_KUBE" ] || { echo "ONECODE_TEST_KUBE is not set: no container was started"; exit 1; }
-	@which containerd runc nft ip iptables buildah debootstrap >/dev/null || { apt-get update -q && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(NODE_PACKAGES); }
-	ONECODE_BUILDER=buildah $(PYTHON) deploy/images/build.py --save $(ARCHIVES) $(or $(IMAGES),onecode inference edge)
-	ONECODE_TEST_IMAGES=$(CURDIR)/$(ARCHIVES) $(BIN)/python -m pytest -p no:xdist tests/chart/real
+chart-real: $(STAMP) ## Build the images and use them on a node that runs containers (root; about seven minutes)
+	IMAGES="$(IMAGES)" ARCHIVES="$(ARCHIVES)" tests/chart/real/run
 
 dev: ## Build, install and watch with skaffold: make dev PROFILE=services
 	skaffold dev --profile $(or $(PROFILE),single)

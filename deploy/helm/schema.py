@@ -119,7 +119,7 @@ def _object(children: dict[str, Key], parts: dict[str, Key]) -> Schema:
 
 
 def _merged(base: Schema, own: Schema) -> Schema:
-    """Return the base with the own keys added; where both know a key the base's rules stay."""
+    """Return the base with the own keys added; where both know a key the base's rules stay, within own bounds."""
     merged = deepcopy(base)
     for name, schema in own["properties"].items():
         known = merged["properties"].get(name)
@@ -127,6 +127,8 @@ def _merged(base: Schema, own: Schema) -> Schema:
             merged["properties"][name] = schema
         elif known.get("additionalProperties") is False:
             merged["properties"][name] = _merged(known, schema)
+        else:
+            known |= {word: rule for word, rule in schema.items() if word in ("minimum", "maximum")}
     return merged
 
 

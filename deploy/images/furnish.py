@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from urllib.parse import quote
 
 SINGLE = "onecode"
 """The image that holds every service."""
@@ -83,7 +84,10 @@ def main() -> None:
     _write_licences(site, share)
     _write_sbom(environment, share / "sbom.cdx.json")
     sizes = {"installed": before, "packages": packages, "with_bytecode": _bytes(site)}
-    (share / "sizes.json").write_text(json.dumps({"service": service, **sizes}) + "\n", encoding="utf-8")
+    text = json.dumps({"service": service, **sizes}) + "\n"
+    (share / "sizes.json").write_text(text, encoding="utf-8")
+    # Who builds reads it here.
+    sys.stdout.write(text)
     _write_serve(service, environment)
 
 
@@ -132,6 +136,27 @@ def _write_sbom(environment: Path, target: Path) -> None:
     tool = Path(sys.executable).parent / "cyclonedx-py"
     command = [str(tool), "environment", "--output-reproducible", "--of", "JSON", "-o", str(target)]
     subprocess.run([*command, str(environment / "bin" / "python")], check=True)  # noqa: S603 - our own tool
+    document = json.loads(target.read_text(encoding="utf-8"))
+    document["components"] += list(_debian(Path("/etc/os-release").read_text(encoding="utf-8")))
+    target.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _debian(release: str) -> Iterator[dict[str, object]]:
+    """Yield the distribution and each of its packages, as dpkg knows them, as components of CycloneDX."""
+    facts = dict(re.findall(r'^([A-Z_]+)="?([^"\n]*)"?$', release, re.MULTILINE))
+    name, version = facts["ID"], facts["VERSION_ID"]
+    yield {"type": "operating-system", "bom-ref": f"{name}-{version}", "name": name, "version": version}
+    asked = ["dpkg-query", "--show", "--showformat=${Package} ${Version} ${Architecture} ${source:Package}\\n"]
+    listed = subprocess.run(asked, check=True, capture_output=True, text=True).stdout  # noqa: S603 - Debian's own
+    for line in sorted(listed.splitlines()):
+        package, number, architecture, source = line.split(" ")
+        purl = f"pkg:deb/{name}/{quote(package, safe='')}@{quote(number, safe='')}"
+        purl += f"?arch={architecture}&distro={name}-{version}"
+        # Advisories of Debian name the source.
+        origin = {"name": "debian:source", "value": source}
+        yield {"type": "library", "bom-ref": purl, "name": package, "version": number, "purl": purl} | {
+            "properties": [origin]
+        }
 
 
 def _write_serve(service: str, environment: Path) -> None:

@@ -15,12 +15,12 @@ EXTRAS = {
     "training": "training",
     "registry": "registry",
     "rollout": "rollout-kubernetes",
-    "inference": "inference",
+    "inference": "inference,tracing",
     "console": "console",
-    "edge": "edge",
-    "onecode": "standalone",
+    "edge": "edge,tracing",
+    "onecode": "standalone,tracing",
 }
-"""The extra of the distribution that an image installs."""
+"""The extras of the distribution that an image installs."""
 
 _PLATFORMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_28")
 _TOOLS = ("pip", "setuptools>=80,<81", "cyclonedx-bom")
@@ -29,8 +29,9 @@ _TOOLS = ("pip", "setuptools>=80,<81", "cyclonedx-bom")
 def main() -> int:
     """Write every list; return 1 if the two architectures would not get the same packages."""
     LOCKS.mkdir(exist_ok=True)
-    for image, extra in EXTRAS.items():
-        if not _write(image, [str(ROOT / "pyproject.toml"), "--extra", extra], None):
+    for image, extras in EXTRAS.items():
+        chosen = [word for extra in extras.split(",") for word in ("--extra", extra)]
+        if not _write(image, [str(ROOT / "pyproject.toml"), *chosen], None):
             return 1
     return 0 if _write("build", ["-"], "\n".join(_TOOLS)) else 1
 

@@ -1,6 +1,7 @@
 """Hold what an API server refuses to change: an upgrade that changes it fails, or needs data to be moved by hand.
 
-Run ``python tests/chart/chart_frozen.py`` at a release to add its version to ``frozen.json``; lines are never removed.
+Run ``python tests/chart/chart_frozen.py`` at a release, before the version is raised, to add it to ``frozen.json``;
+lines are never removed.
 """
 
 import json

@@ -1,14 +1,25 @@
 """On a real API server every shape becomes ready under `restricted` and a quota, is upgraded, and leaves its data."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from chart_cluster import Cluster
-from chart_rendering import CHART, HELM, VALUE_SETS, Object, component, objects, of_kind, pod_templates, values_file
+from chart_rendering import (
+    CHART,
+    HELM,
+    VALUE_SETS,
+    Object,
+    chart,
+    component,
+    objects,
+    of_kind,
+    pod_templates,
+    values_file,
+)
+from kept_releases import kept
 
 _FOREIGN = {
     "cert-manager.io/v1": ["Certificate"],
@@ -17,6 +28,19 @@ _FOREIGN = {
     "keda.sh/v1alpha1": ["ScaledObject"],
     "monitoring.coreos.com/v1": ["PodMonitor", "PrometheusRule"],
     "ray.io/v1": ["RayCluster"],
+}
+
+
+_ROLLOUT: Object = {
+    "apiVersion": "onecode.dev/v1alpha1",
+    "kind": "ModelRollout",
+    "metadata": {"name": "pump", "namespace": "default"},
+    "spec": {
+        "model": "pump",
+        "version": 3,
+        "segments": ["cloud", "line-1"],
+        "steps": [{"share": 10_000, "manualGate": False}],
+    },
 }
 
 
@@ -55,15 +79,29 @@ def kube(cluster: Cluster) -> Cluster:
     )
     names = [f"crd/{kind.lower()}s.{group}" for group, _, kind in kinds]
     if cluster.kubectl("get", "crd/modelrollouts.onecode.dev", check=False).returncode:
-        cluster.run("helm", "install", "onecode-crds", str(HELM / "onecode-crds"), "-n", "default")
+        _, definitions = _previous()
+        cluster.run("helm", "install", "onecode-crds", str(definitions), "-n", "default")
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "crd/modelrollouts.onecode.dev")
+        cluster.apply(_ROLLOUT)
     cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
     return cluster
 
 
-def _install(kube: Cluster, namespace: str, *more: str, chart: Path = CHART, values: str = "default") -> None:
+def _previous() -> tuple[Path, Path]:
+    """Return the packaged charts of the newest release that is kept: the platform's and that of its definitions."""
+    folder = kept()[-1]
+    return folder / f"onecode-{folder.name}.tgz", folder / f"onecode-crds-{folder.name}.tgz"
+
+
+def _previous_values(values: str) -> list[str]:
+    """Return the options for a set of values as it was at that release."""
+    return ["-f", str(kept()[-1] / f"values-{values}.yaml")] if values != "default" else []
+
+
+def _install(kube: Cluster, namespace: str, *more: str, values: str = "default") -> None:
     file = values_file(values)
     words = ["-f", str(file)] if file else []
-    kube.run("helm", "install", "oc", str(chart), "-n", namespace, "--wait", "--timeout", "90s", *words, *more)
+    kube.run("helm", "install", "oc", str(CHART), "-n", namespace, "--wait", "--timeout", "90s", *words, *more)
 
 
 def _expected(values: str, nodes: int) -> dict[str, int]:
@@ -91,15 +129,6 @@ def test_every_shape_becomes_ready_is_tested_and_leaves_only_its_claims(kube: Cl
     assert {name for name in left if "oc" in name} <= {"pod/oc-onecode-smoke-test", "pod/oc-smoke-test"}
 
 
-def _previous(folder: Path) -> Path:
-    """Return the chart as an earlier release would be: another version, another appVersion."""
-    shutil.copytree(CHART, folder / "onecode")
-    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    described.update(version="0.0.9", appVersion="0.0.9")
-    (folder / "onecode" / "Chart.yaml").write_text(yaml.safe_dump(described))
-    return folder / "onecode"
-
-
 def _images(kube: Cluster, namespace: str) -> set[str]:
     found = kube.get("deployment,statefulset", "-n", namespace)["items"]
     return {one["spec"]["template"]["spec"]["containers"][0]["image"].rpartition(":")[2] for one in found}
@@ -111,40 +140,45 @@ def _identities(kube: Cluster, namespace: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("values", ["default", "services"])
-def test_a_release_lives_through_upgrade_failed_upgrade_and_rollback(
-    kube: Cluster, values: str, tmp_path: Path
-) -> None:
-    namespace = kube.namespace(f"life-{values}")
-    words = ["-f", str(values_file(values))] if values_file(values) else []
+def test_a_release_lives_through_upgrade_failed_upgrade_and_rollback(kube: Cluster, values: str) -> None:
+    """From the chart that was released, with the values of that time, to this one and back."""
+    namespace, released, now = kube.namespace(f"life-{values}"), kept()[-1].name, chart().version
+    words = _previous_values(values)
     upgrade = ["helm", "upgrade", "oc", str(CHART), "-n", namespace, "--wait", *words]
-    _install(kube, namespace, chart=_previous(tmp_path), values=values)
+    kube.run("helm", "install", "oc", str(_previous()[0]), "-n", namespace, "--wait", "--timeout", "90s", *words)
     first = _identities(kube, namespace)
-    assert _images(kube, namespace) == {"0.0.9"}
+    assert _images(kube, namespace) == {released} != {now}
 
     kube.run(*upgrade, "--timeout", "60s")
-    assert _images(kube, namespace) == {"0.1.0"}
-    assert _identities(kube, namespace) == first, "nothing that keeps data was made anew"
+    assert _images(kube, namespace) == {now}
+    second = _identities(kube, namespace)
+    assert {name: second.get(name) for name in first} == first, "nothing is made anew, nothing is taken away"
 
     failed = kube.run(*upgrade, "--timeout", "8s", "--rollback-on-failure", "--set", "imageTag=broken", check=False)
     assert failed.returncode != 0
-    assert _images(kube, namespace) == {"0.1.0"}
-    kube.kubectl(
-        "wait",
-        "pods",
-        "-n",
-        namespace,
-        "--for=condition=Ready",
-        "--timeout=60s",
-        "-l",
-        "app.kubernetes.io/component!=smoke-test",
-    )
+    assert _images(kube, namespace) == {now}
+    ready = ["--for=condition=Ready", "--timeout=60s", "-l", "app.kubernetes.io/component!=smoke-test"]
+    kube.kubectl("wait", "pods", "-n", namespace, *ready)
     assert kube.ready(namespace) == _expected(values, 0)
     history = json.loads(kube.run("helm", "history", "oc", "-n", namespace, "-o", "json").stdout)
     assert [one["status"] for one in history][-2:] == ["failed", "deployed"]
 
     kube.run("helm", "rollback", "oc", "1", "-n", namespace, "--wait", "--timeout", "60s")
-    assert _images(kube, namespace) == {"0.0.9"}
+    assert _images(kube, namespace) == {released}
     assert _identities(kube, namespace) == first
+
+
+def test_an_object_lives_through_an_upgrade_of_its_definition(kube: Cluster) -> None:
+    """It was made under the definition that was released; this one is then put in its place, and taken back."""
+    name = ["modelrollout", _ROLLOUT["metadata"]["name"], "-n", "default"]
+    before = kube.get(*name)["metadata"]["uid"]
+    for words in (["upgrade", "onecode-crds", str(HELM / "onecode-crds")], ["rollback", "onecode-crds", "1"]):
+        kube.run("helm", *words, "-n", "default")
+        after = kube.get(*name)
+        assert after["metadata"]["uid"] == before
+        assert after["spec"] | _ROLLOUT["spec"] == after["spec"]
+    kube.run("helm", "upgrade", "onecode-crds", str(HELM / "onecode-crds"), "-n", "default")
+    kube.apply(_ROLLOUT)
 
 
 def test_the_shape_is_kept_on_claims_that_were_left(kube: Cluster) -> None:

@@ -15,6 +15,8 @@ _HOW_TO = REPOSITORY / "docs" / "how-to"
 _PAGES = [
     _HOW_TO / "kubernetes.md",
     _HOW_TO / "kubernetes-security.md",
+    _HOW_TO / "build-images.md",
+    _HOW_TO / "install-keys.md",
     _HOW_TO / "edge-agent-install.md",
     REPOSITORY / "docs" / "runbooks" / "alerts.md",
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from chart_rendering import CHART, SERVICES, VALUE_SETS, containers, objects, pod_templates, render, values_of
+from chart_rendering import CHART, SERVICES, VALUE_SETS, chart, containers, objects, pod_templates, render, values_of
 
 _DIGEST = f"sha256:{'a' * 64}"
 
@@ -22,7 +22,7 @@ def test_registry_namespace_and_tag_reach_every_image(values: str) -> None:
 
 
 def test_without_registry_or_namespace_the_name_stands_alone() -> None:
-    assert _images(render({"imageRegistry": "", "imageNamespace": ""})) == {"onecode:0.1.0"}
+    assert _images(render({"imageRegistry": "", "imageNamespace": ""})) == {f"onecode:{chart().version}"}
 
 
 def test_an_image_can_be_pinned_by_digest() -> None:

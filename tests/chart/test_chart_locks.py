@@ -15,7 +15,7 @@ _PIN = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;\\]+)")
 
 
 def extras() -> dict[str, str]:
-    """Return the extra of each image, as the program says that writes the lists."""
+    """Return the extras of each image, as the program says that writes the lists."""
     spec = importlib.util.spec_from_file_location("image_locks", ROOT / "deploy" / "images" / "lock.py")
     assert spec is not None
     assert spec.loader is not None
@@ -35,10 +35,10 @@ def pinned(lines: list[str]) -> dict[str, str]:
     return {plain(found[1]): found[2] for line in lines if (found := _PIN.match(line))}
 
 
-def wanted(extra: str) -> dict[str, str]:
-    """Return the exact pins of an extra and of all that it includes."""
+def wanted(extras: str) -> dict[str, str]:
+    """Return the exact pins of some extras and of all that they include."""
     lines = list(PROJECT["dependencies"])
-    seen, waiting = set(), [extra]
+    seen, waiting = set(), extras.split(",")
     while waiting:
         name = waiting.pop()
         if name in seen:

@@ -10,6 +10,7 @@ from chart_rendering import (
     Object,
     component,
     containers,
+    environment,
     objects,
     of_kind,
     pod_templates,
@@ -18,6 +19,7 @@ from chart_rendering import (
     values_of,
 )
 
+from onecode_inference.settings import InferenceSettings
 from onecode_serving.data_plane import LONGEST_DEADLINE_S
 from onecode_standalone.supervisor import STOP_ALL_S
 
@@ -113,6 +115,19 @@ def test_start_and_stop_have_time_enough(values: str) -> None:
         assert startup["periodSeconds"] * startup["failureThreshold"] >= (300 if long else 120), label
         pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         assert pod["spec"]["terminationGracePeriodSeconds"] > pause + _STOPS_IN_S.get(component(pod), 10), label
+
+
+@pytest.mark.parametrize("seconds", [20, 45, 600])
+def test_inference_drains_within_the_grace_period_that_it_is_given(seconds: int) -> None:
+    found = render(values_of("services") | {"services": {"inference": {"gracePeriodSeconds": seconds}}})
+    (pod,) = [pod for _, pod in pod_templates(found) if component(pod) == "inference"]
+    (container,) = containers(pod)
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    given = {name.removeprefix("ONECODE_INFERENCE_").lower(): value for name, value in environment(container).items()}
+    settings = InferenceSettings.model_validate({name: given[name] for name in ("drain_notice_s", "drain_grace_s")})
+    assert settings.drain_notice_s >= pause
+    assert settings.drain_grace_s >= (LONGEST_DEADLINE_S if seconds >= 45 else 5)
+    assert pause + settings.drain_notice_s + settings.drain_grace_s < pod["spec"]["terminationGracePeriodSeconds"]
 
 
 @every_set

@@ -219,10 +219,10 @@ def test_neighbours_are_reached_at_the_ports_of_their_addresses() -> None:
     everywhere = {53, 4317}
     assert ports["registry"] == everywhere | {4333, 443, 5433}
     assert ports["console"] == everywhere | {4333, 5433}
-    assert ports["inference"] == everywhere | {4333}
+    assert ports["inference"] == everywhere | {4333, 4318}
     assert ports["rollout"] == everywhere | {4333, 5433, 443, 6443}
     assert ports["smoke-test"] == everywhere
-    assert ports["edge-agent"] == everywhere | {443, 8443}
+    assert ports["edge-agent"] == everywhere | {443, 8443, 4318}
 
 
 @every_set

@@ -4,7 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from chart_rendering import Object, identity, of_kind, render, values_of
+from chart_rendering import (
+    Object,
+    chart,
+    containers,
+    environment,
+    identity,
+    of_kind,
+    pod_templates,
+    render,
+    values_of,
+)
+
+from onecode_inference.settings import InferenceSettings
 
 _HOSTS = {
     "console": "console.test",
@@ -83,7 +95,10 @@ _ADDED: list[tuple[str, Object, set[tuple[str, str]]]] = [
     (
         "edge",
         {"edgeAgent": {"enabled": True, "existingSecret": "gateways"}},
-        {(kind, "oc-onecode-edge-agent") for kind in ("DaemonSet", "Service", "ServiceAccount", "NetworkPolicy")},
+        {
+            (kind, "oc-onecode-edge-agent")
+            for kind in ("DaemonSet", "Service", "ServiceAccount", "NetworkPolicy", "PersistentVolumeClaim")
+        },
     ),
     (
         "extra",
@@ -93,6 +108,7 @@ _ADDED: list[tuple[str, Object, set[tuple[str, str]]]] = [
     ("pod-monitor", {"monitoring": {"podMonitor": {"enabled": True}}}, {("PodMonitor", "oc-onecode")}),
     ("address", {"training": {"ray": {"mode": "address", "address": "ray://ray:10001"}}}, set()),
     ("mlflow", {"mlflow": {"url": "http://mlflow:5000"}}, set()),
+    ("traces", {"monitoring": {"traces": {"otlpEndpoint": "http://collector:4318"}}}, set()),
 ]
 
 
@@ -108,14 +124,16 @@ def test_a_switch_adds_exactly_its_objects(values: Object, added: set[tuple[str,
 
 
 _CHANGED: dict[str, set[str]] = {
-    "route": set(),
-    "ingress": set(),
-    "certificate": set(),
+    # Callers then come from few addresses.
+    "route": {"Deployment/oc-onecode-inference"},
+    "ingress": {"Deployment/oc-onecode-inference"},
+    "certificate": {"Deployment/oc-onecode-inference"},
     "rules": set(),
     "dashboards": set(),
     "external-secrets": set(),
     "extra": set(),
     "mlflow": {"StatefulSet/oc-onecode-registry", "NetworkPolicy/oc-onecode-registry"},
+    "traces": {"Deployment/oc-onecode-inference", "NetworkPolicy/oc-onecode-inference"},
     "custom-resource": {"StatefulSet/oc-onecode-rollout", "NetworkPolicy/oc-onecode-rollout"},
     "address": {"StatefulSet/oc-onecode-training", "NetworkPolicy/oc-onecode-training"},
     "ray": {"StatefulSet/oc-onecode-training", "NetworkPolicy/oc-onecode-training"},
@@ -147,11 +165,55 @@ def test_a_database_makes_deployments_of_those_who_keep_nothing_else() -> None:
     assert {("StatefulSet", f"oc-onecode-{service}") for service in ("ingestion", "training", "registry")} < names
 
 
+def _agent_home(**values: object) -> tuple[Object, Object, list[Object]]:
+    """Return the agent's volume, its mount, and the claims that the chart makes for it."""
+    found = render({"edgeAgent": {"enabled": True, "existingSecret": "g", **values}})
+    (one,) = of_kind(found, "DaemonSet")
+    pod = one["spec"]["template"]["spec"]
+    mounts = pod["containers"][0]["volumeMounts"]
+    volume, mount = (next(part for part in parts if part["name"] == "home") for parts in (pod["volumes"], mounts))
+    return volume, mount, of_kind(found, "PersistentVolumeClaim")
+
+
+def test_each_node_keeps_its_identity_in_its_own_folder_of_a_claim_that_outlives_the_release() -> None:
+    volume, mount, (claim,) = _agent_home(storage={"accessMode": "ReadWriteMany"})
+    assert volume["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
+    assert mount["subPathExpr"] == "$(NODE_NAME)"
+    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_a_claim_that_is_there_is_used_instead() -> None:
+    volume, mount, claims = _agent_home(storage={"existingClaim": "mine"})
+    assert (volume["persistentVolumeClaim"], mount["subPathExpr"]) == ({"claimName": "mine"}, "$(NODE_NAME)")
+    assert claims == []
+
+
 def test_a_folder_of_the_node_is_used_only_where_it_is_asked_for() -> None:
-    edge = {"edgeAgent": {"enabled": True, "existingSecret": "g", "hostPath": "/var/lib/onecode-edge"}}
-    (one,) = of_kind(render(edge), "DaemonSet")
-    home = next(volume for volume in one["spec"]["template"]["spec"]["volumes"] if volume["name"] == "home")
-    assert home["hostPath"] == {"path": "/var/lib/onecode-edge", "type": "DirectoryOrCreate"}
+    volume, mount, claims = _agent_home(hostPath="/var/lib/onecode-edge")
+    assert volume["hostPath"] == {"path": "/var/lib/onecode-edge", "type": "DirectoryOrCreate"}
+    assert "subPathExpr" not in mount
+    assert claims == []
+
+
+_FEW_ADDRESSES: list[Object] = [
+    {"network": {"route": {"enabled": True, "gateways": [{"name": "g"}], "hosts": _HOSTS}}},
+    {"network": {"ingress": {"enabled": True, "hosts": _HOSTS}}},
+    {"workload": {"service": {"type": "LoadBalancer"}}},
+]
+
+
+@pytest.mark.parametrize("shape", ["default", "services"])
+@pytest.mark.parametrize("values", _FEW_ADDRESSES, ids=["route", "ingress", "balancer"])
+def test_callers_behind_few_addresses_are_not_refused_as_one(shape: str, values: Object) -> None:
+    name = "ONECODE_INFERENCE_MAX_CONNECTIONS_PER_ADDRESS"
+
+    def bounds(given: Object) -> list[str]:
+        pods = [pod for _, pod in pod_templates(render(given))]
+        return [found[name] for pod in pods if name in (found := environment(containers(pod)[0]))]
+
+    assert bounds(values_of(shape)) == []
+    assert bounds(values_of(shape) | values) == [str(InferenceSettings.model_fields["max_connections"].default)]
 
 
 def test_routes_and_ingress_lead_to_the_faces_and_open_no_inner_path() -> None:
@@ -192,6 +254,6 @@ def test_the_ray_cluster_is_made_of_the_shape_of_every_pod() -> None:
     groups = [one["spec"]["headGroupSpec"], *one["spec"]["workerGroupSpecs"]]
     for group in groups:
         (container,) = group["template"]["spec"]["containers"]
-        assert container["image"] == "registry.example.test/mirror/onecode/training:0.1.0"
+        assert container["image"] == f"registry.example.test/mirror/onecode/training:{chart().version}"
         assert {"name": "RAY_AUTH_MODE", "value": "token"} in container["env"]
         assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]

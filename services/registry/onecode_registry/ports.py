@@ -39,12 +39,25 @@ class Signing(Protocol):
         """Make keys where there are none, and return version 1 of root, targets, models, snapshot, timestamp."""
         ...
 
-    def require_keys(self) -> None:
-        """Refuse to go on without the keys that every day needs.
+    def require_keys(self, root: bytes) -> None:
+        """Refuse to go on without the keys that every day needs, or with others than the root trusts.
 
         Raises:
-            InvalidError: One is missing or damaged.
+            InvalidError: One is missing or damaged, or ``trust.keys``.
         """
+        ...
+
+    def successor(self, root: bytes) -> bytes | None:
+        """Return the root that an operator made to follow this one; None where there is nothing newer.
+
+        Raises:
+            InvalidError: ``trust.root``: not signed by this one and by itself, not the next number, or not this one
+                under the same number.
+        """
+        ...
+
+    def entrusting(self, targets: bytes, now: datetime) -> bytes:
+        """Return the next version of targets that trusts the key of models in use."""
         ...
 
     def models(self, current: bytes, add: Sequence[Target], remove: Sequence[str], now: datetime) -> bytes:
@@ -57,10 +70,6 @@ class Signing(Protocol):
 
     def advanced(self, role: str, current: bytes, by: int, now: datetime) -> bytes:
         """Return the same content of any role but root under a number that is higher by ``by``, valid from now."""
-        ...
-
-    def delegates(self, targets: bytes) -> bool:
-        """Return whether targets trusts anybody with policies."""
         ...
 
     def delegating(self, targets: bytes, now: datetime) -> bytes | None:

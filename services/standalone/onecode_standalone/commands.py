@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
     register_backup(app)
     keys = typer.Typer(no_args_is_help=True, help="Keys of a platform whose services run apart.")
     keys.command("create")(keys_create)
+    keys.command("rotate")(keys_rotate)
     app.add_typer(keys, name="keys", rich_help_panel=_PANEL)
 
 
@@ -158,6 +159,39 @@ def keys_create(
 
     for made in create_keys(folder.expanduser().absolute(), prefix, SystemClock().now()):
         say(f"{made}: {', '.join(sorted(file.name for file in made.iterdir()))}")
+
+
+@reported
+def keys_rotate(
+    old: Annotated[
+        Path, typer.Argument(help="Folder with the keys in use; it stays as it is.", exists=True, file_okay=False)
+    ],
+    new: Annotated[Path, typer.Argument(help="Folder to write; must not exist.")],
+    kinds: Annotated[list[str], typer.Argument(metavar="KIND...", help="Some of: fleet, root, signing.")],
+    prefix: Annotated[str, typer.Option(help="Beginning of the names of the Secrets.")] = "onecode",
+    served_root: Annotated[
+        Path | None,
+        typer.Option(
+            help="The root that the registry serves, if it has renewed the one in the folder.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a folder in which keys that sign are new, and a root signed by old and new that gateways follow."""
+    from onecode_common.clock import SystemClock  # noqa: PLC0415
+    from onecode_standalone.rotation import rotate_keys  # noqa: PLC0415
+
+    served = b"" if served_root is None else served_root.read_bytes()
+    places = old.expanduser().absolute(), new.expanduser().absolute()
+    for made in rotate_keys(*places, kinds, prefix, SystemClock().now(), served):
+        changed = [file.name for file in sorted(made.iterdir()) if _differs(file, places[0] / "secrets" / made.name)]
+        if changed:
+            say(f"{made}: {', '.join(changed)} changed")
+
+
+def _differs(file: Path, folder: Path) -> bool:
+    return file.read_bytes() != (folder / file.name).read_bytes()
 
 
 @reported

@@ -28,8 +28,10 @@ SIGNERS = ("training", "rollout", "inference", "console")
 ROLES = ("root", "targets", "models", "snapshot", "timestamp")
 """Keys with which the registry signs what gateways and servers trust."""
 
-_ROOT_ROLES = ("root", "targets", "snapshot", "timestamp")
-_ROOT_LIFE = timedelta(days=365)
+ROOT_ROLES = ("root", "targets", "snapshot", "timestamp")
+"""Those that the root itself names; models stands below targets."""
+
+ROOT_LIFE = timedelta(days=365)
 
 
 def create_keys(folder: Path, prefix: str, now: datetime) -> list[Path]:
@@ -76,8 +78,8 @@ def _root(registry: Path, root: Path, now: datetime) -> None:
         )
         raise InvalidError(message, code="keys.partial", hint="restore what is missing, or begin in an empty folder")
     keys = {role: load_or_create_key(registry / f"{role}.key") for role in ROLES}
-    signed = Root(expires=now.replace(microsecond=0) + _ROOT_LIFE, consistent_snapshot=True)
-    for role in _ROOT_ROLES:
+    signed = Root(expires=now.replace(microsecond=0) + ROOT_LIFE, consistent_snapshot=True)
+    for role in ROOT_ROLES:
         signed.add_key(CryptoSigner(keys[role]).public_key, role)
     metadata = Metadata(signed)
     metadata.sign(CryptoSigner(keys["root"]))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from onecode_common.errors import PreconditionError
 from onecode_standalone.addresses import SERVICES, Addresses
+from onecode_standalone.given import with_given
 from onecode_standalone.home import Home
 from onecode_standalone.proc import HOME_MARK, PROCESS_MARK
 
@@ -38,7 +39,7 @@ class Entry:
     Attributes:
         name: In status, logs and commands.
         argv: Program and arguments.
-        environment: All of it; nothing else is inherited.
+        environment: All of it: of the platform's own, only settings under the process's prefix are inherited.
         probe: ``http://host:port/readyz``, or ``nats://host:port``.
         port: The one to show.
         needs: Entries that must have been ready once before this one starts.
@@ -64,6 +65,7 @@ def platform_table(home: Home, addresses: Addresses, enrol: Callable[[int], Prep
 
     Raises:
         PreconditionError: There is no nats-server in this environment.
+        InvalidError: This environment sets what the platform sets itself.
     """
     table = [_bus(home, addresses)]
     needs = {"inference": ("registry",), "console": ("registry", "rollout")}
@@ -101,7 +103,7 @@ def _service(home: Home, addresses: Addresses, service: str, needs: tuple[str, .
     prefix = f"ONECODE_{service.upper()}_"
     values = {**_common(home, addresses, service), **_SETTINGS[service](home, addresses)}
     environment = base_environment(home, service)
-    environment |= {f"{prefix}{key}": value for key, value in values.items()}
+    environment |= with_given(prefix, values, os.environ)
     if service == "training":
         environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(home.ray_token_file)}
     argv = (sys.executable, "-m", f"onecode_{service}")
@@ -224,7 +226,7 @@ def _gateway(home: Home, addresses: Addresses, number: int, prepare: Preparation
         "ANONYMOUS": "true",
     }
     environment = base_environment(home, name)
-    environment |= {f"ONECODE_EDGE_{key}": value for key, value in values.items()}
+    environment |= with_given("ONECODE_EDGE_", values, os.environ)
     argv = (sys.executable, "-m", "onecode_edge")
     return Entry(
         name,

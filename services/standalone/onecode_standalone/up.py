@@ -41,7 +41,8 @@ def run_up(settings: UpSettings, make_table: TableMaker = whole_platform) -> Non
         ConflictError: The home is in use, or a port is taken.
         PreconditionError: A newer release wrote the home.
         ExhaustedError: The disk is nearly full.
-        InvalidError: The folder is no home, or an address is not of this machine.
+        InvalidError: The folder is no home, an address is not of this machine, or the environment sets what the
+            platform sets itself.
     """
     home, addresses, clock = Home(settings.home), Addresses(settings), SystemClock()
     home.open()

@@ -146,8 +146,14 @@ def _postgres(folder: Path, address: str) -> Iterator[dict[str, str]]:
 @contextmanager
 def _running(command: list[str], folder: Path, address: str, port: int, **more: object) -> Iterator[None]:
     with (folder / "log").open("wb") as log:
+        # Ends with this process, even if that is killed.
         process = subprocess.Popen(  # type: ignore[call-overload]
-            command, stdout=log, stderr=log, cwd=folder, start_new_session=True, **more
+            ["setpriv", "--pdeathsig", "KILL", *command],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            start_new_session=True,
+            **more,
         )
     try:
         end = time.monotonic() + _START_S

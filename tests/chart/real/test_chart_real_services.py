@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from real_neighbours import neighbours
-from real_node import REPOSITORY, RealNode, User
+from real_node import ONECODE, REPOSITORY, RealNode, User
 from real_readings import readings
 
 # Images of a gigabyte are unpacked, models trained, pods drained.
@@ -15,8 +15,9 @@ pytestmark = pytest.mark.timeout(600)
 
 NAMESPACE, RELEASE = "services", "oc"
 FULL = f"{RELEASE}-onecode"
+DEFINITIONS = REPOSITORY / "deploy" / "helm" / "onecode-crds"
 SERVICES = ("console", "inference", "ingestion", "registry", "rollout", "training")
-MODEL = "onecode-smoke"
+MODEL, OBJECT = "onecode-smoke", "pump-1"
 QUICK = ("--set", "probation_seconds=1")
 
 
@@ -31,7 +32,10 @@ def values(node: RealNode, keys: Path, tmp_path_factory: pytest.TempPathFactory)
     with neighbours(folder, node.machine, keys / "onecode-bus" / "authorization.conf") as beside:
         for secret in (*sorted(keys.iterdir()), *beside.secrets):
             node.secret(NAMESPACE, secret)
-        words = [*images, "--set", "deployment=services,objectStore.tls=false"]
+        # Cluster-wide, first, and by other people.
+        node.run("helm", "install", "crds", str(DEFINITIONS), "--namespace", NAMESPACE, "--wait")
+        switches = "deployment=services,objectStore.tls=false,rollout.customResource.enabled=true"
+        words = [*images, "--set", switches]
         for name, value in beside.values.items():
             words += ["--set-string", f"{name}={value}"]
         # The node has the two processors of this machine.
@@ -46,7 +50,8 @@ def platform(node: RealNode, keys: Path, values: list[str]) -> Iterator[User]:
     node.helm("install", RELEASE, NAMESPACE, *values)
     console, predict = (node.address(NAMESPACE, f"{FULL}-{service}") for service in ("console", "inference"))
     yield User(node, console, predict, keys / "onecode-api" / "api-token")
-    node.run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    # Nobody waits for its end: the next ones need what it frees, and the last one ends with the node.
+    node.run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE)
 
 
 @pytest.mark.usefixtures("platform")
@@ -72,7 +77,9 @@ def test_a_csv_becomes_a_version_across_the_services(platform: User, tmp_path: P
 def test_a_rolling_update_of_inference_loses_no_request(node: RealNode, platform: User, values: list[str]) -> None:
     before = uids(node)
     with platform.traffic(MODEL, 2) as end:
-        node.helm("upgrade", RELEASE, NAMESPACE, *values, "--set-string", "services.inference.podLabels.turn=two")
+        # From now on, so that nobody turns it back in passing.
+        values += ["--set-string", "services.inference.podLabels.turn=two"]
+        node.helm("upgrade", RELEASE, NAMESPACE, *values)
         # Helm is content once the new ones are ready; the old ones are still finishing what they have.
         node.wait(lambda: not before & uids(node), "the old pods to have ended")
         counts = end()
@@ -82,24 +89,23 @@ def test_a_rolling_update_of_inference_loses_no_request(node: RealNode, platform
     assert counts["kept"]["good"] > 100
 
 
-def test_each_service_is_killed_in_the_middle_of_a_release_and_the_story_completes(
+def test_an_object_becomes_a_release_and_each_service_is_killed_in_the_middle_of_it(
     node: RealNode, platform: User
 ) -> None:
-    words = ("--model", "pump:1", "--segment", "cloud", "--rollout-id", "ro_killed", "--set", "probation_seconds=20")
-    platform.onecode("rollout", "start", *words)
-    # The rest of the probation lies ahead when the last of them has died.
+    # A minute of probation lies ahead when the last of them has died.
+    spec = {"model": "pump", "version": 1, "segments": ["cloud"], "preset": "fast"}
+    name = {"name": OBJECT, "namespace": NAMESPACE}
+    node.apply({"apiVersion": "onecode.dev/v1alpha1", "kind": "ModelRollout", "metadata": name, "spec": spec})
+    started = node.wait(lambda: status(node).get("rolloutId"), "the object to become a release")
+    assert platform.onecode("rollout", "show", started)["state"] in ("running", "promoting")
     for service in ("rollout", "registry", "inference", "console", "ingestion", "training"):
         for pod in node.pods(NAMESPACE, service):
             node.kill(pod)
-    assert ended(node, platform, "ro_killed")["state"] == "succeeded"
-    node.wait(lambda: node.ready(NAMESPACE) == {**dict.fromkeys(SERVICES, 1), "inference": 2}, "everything to be back")
+    all_back(node)
     for service in SERVICES:
         for pod in node.pods(NAMESPACE, service):
             last = pod["status"]["containerStatuses"][0]["lastState"]
             assert last["terminated"]["exitCode"] == 137, pod["metadata"]["name"]
-    answer = platform.onecode("predict", "pump", "--file", rows_file(node))
-    digest = platform.onecode("model", "show", "pump", 1)["digest"]
-    assert answer["parameters"]["onecode_model_digest"] == digest
 
 
 @pytest.mark.usefixtures("platform")
@@ -135,21 +141,67 @@ def test_an_agent_serves_what_the_policy_of_its_segment_says(
     platform.onecode("rollout", "start", *start)
     assert ended(node, platform, "ro_line")["state"] == "succeeded"
     agent = User(node, "", node.address(NAMESPACE, f"{FULL}-edge-agent"), platform.token_file)
+    assert answered(agent) > 10
+    # The token was good for one enrolment: the next pod is the same gateway, by what lies on the claim.
+    (pod,) = node.pods(NAMESPACE, "edge-agent")
+    node.kubectl("-n", NAMESPACE, "delete", "pod", pod["metadata"]["name"], "--wait=true")
+    heard = platform.onecode("gateway", "show", name)["last_heard"]
+    node.wait(lambda: node.ready(NAMESPACE).get("edge-agent"), "the next pod of the agent")
+    assert answered(agent) > 10
+    node.wait(lambda: platform.onecode("gateway", "show", name)["last_heard"] != heard, "the agent to report")
+
+
+def test_the_story_completes_and_the_object_tells_so(node: RealNode, platform: User) -> None:
+    assert ended(node, platform, status(node)["rolloutId"])["state"] == "succeeded"
+    # Written by the process that was started after the kill, with the token and the rights that the chart gives.
+    node.kubectl("-n", NAMESPACE, "wait", f"modelrollout/{OBJECT}", "--for=condition=Ready", "--timeout=60s")
+    columns = node.kubectl("-n", NAMESPACE, "get", "modelrollouts", "--no-headers").stdout.split()
+    assert columns[:4] == [OBJECT, "pump", "1", "Succeeded"]
+    answer = platform.onecode("predict", "pump", "--file", rows_file(node))
+    digest = platform.onecode("model", "show", "pump", 1)["digest"]
+    assert answer["parameters"]["onecode_model_digest"] == digest
+
+
+def test_uninstall_and_install_again_with_other_keys_keep_every_record_and_release(
+    node: RealNode, platform: User, values: list[str], keys: Path, tmp_path: Path
+) -> None:
+    before = records(platform)
+    node.run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    node.run(str(ONECODE), "keys", "rotate", str(keys.parent), str(tmp_path / "keys"), "root", "signing", "fleet")
+    for name in ("public", "registry", "rollout"):
+        node.kubectl("-n", NAMESPACE, "delete", "secret", f"onecode-{name}")
+        node.secret(NAMESPACE, tmp_path / "keys" / "secrets" / f"onecode-{name}")
+    node.helm("install", RELEASE, NAMESPACE, *values)
+    platform.console = f"http://{node.address(NAMESPACE, f'{FULL}-console')}:8080"
+    platform.predict = f"http://{node.address(NAMESPACE, f'{FULL}-inference')}:8000"
+    assert records(platform) == before
+    # Ready means that inference has followed the new root to policies and models that the new keys have signed.
+    assert answered(platform) > 10
+
+
+def all_back(node: RealNode) -> None:
+    """Wait until every container was started again and is ready."""
+
+    def look() -> bool:
+        pods = [pod for service in SERVICES for pod in node.pods(NAMESPACE, service)]
+        states = [pod["status"]["containerStatuses"][0] for pod in pods]
+        return all(state["restartCount"] and state["ready"] for state in states)
+
+    node.wait(look, "everything to be back")
+
+
+def answered(agent: User) -> int:
+    """Ask for a second; return how many answers came, all of them good."""
     with agent.traffic(MODEL, 2) as end:
         time.sleep(1)
         counts = end()
     assert counts["new"]["bad"] == []
-    assert counts["new"]["good"] > 10
+    return int(counts["new"]["good"])
 
 
-def test_uninstall_and_install_again_keep_every_record_of_every_service(
-    node: RealNode, platform: User, values: list[str]
-) -> None:
-    before = records(platform)
-    node.run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
-    node.helm("install", RELEASE, NAMESPACE, *values)
-    platform.console = f"http://{node.address(NAMESPACE, f'{FULL}-console')}:8080"
-    assert records(platform) == before
+def status(node: RealNode) -> dict[str, Any]:
+    """Return what the object says of its release."""
+    return dict(node.get("modelrollout", OBJECT, "-n", NAMESPACE).get("status", {}))
 
 
 def uids(node: RealNode) -> set[str]:

@@ -17,6 +17,7 @@ from onecode_standalone.control import ask
 from onecode_standalone.proc import family, runs
 
 LIMIT_S = 30.0
+sys.path.insert(0, str(Path(__file__).parent))
 STAND_IN = Path(__file__).with_name("stand_in_platform.py")
 
 

@@ -92,6 +92,47 @@ def test_no_secret_stands_in_the_environment_of_a_process(tmp_path: Path) -> Non
             assert value.encode() not in secrets
 
 
+def test_each_process_gets_the_settings_that_a_person_made_under_its_own_prefix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = provisioned(tmp_path / "home")
+    tenants = str(tmp_path / "tenants.json")
+    for name, value in {
+        "ONECODE_INFERENCE_PROCESSES": "2",
+        "ONECODE_INFERENCE_ANONYMOUS": "false",
+        "ONECODE_INFERENCE_TENANTS_FILE": tenants,
+        "ONECODE_EDGE_SHARED_MEMORY": "true",
+        "ONECODE_TRAINING_RAY_CPUS": "1",
+        "ONECODE_CONSOLE_NO_SUCH": "1",
+        "ONECODE_OTHER": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    table = {one.name: one for one in platform_table(home, Addresses(UpSettings(home.root)), lambda _number: dict)}
+    inference = table["inference"].environment
+    assert inference["ONECODE_INFERENCE_PROCESSES"] == "2"
+    assert inference["ONECODE_INFERENCE_ANONYMOUS"] == "false"
+    assert inference["ONECODE_INFERENCE_TENANTS_FILE"] == tenants
+    assert "ONECODE_INFERENCE_API_TOKEN_SHA256_FILE" not in inference, "the service takes one of the two only"
+    assert table["training"].environment["ONECODE_TRAINING_RAY_CPUS"] == "1"
+    for number in (1, 2, 3):
+        assert table[f"gateway-{number}"].environment["ONECODE_EDGE_SHARED_MEMORY"] == "true"
+    assert table["console"].environment["ONECODE_CONSOLE_NO_SUCH"] == "1", "the service itself refuses it"
+    for name, entry in table.items():
+        prefix = "ONECODE_EDGE_" if name.startswith("gateway") else f"ONECODE_{name.upper()}_"
+        assert all(key.startswith((prefix, "ONECODE_HOME_", "ONECODE_PROCESS_")) for key in entry.environment
+                   if key.startswith("ONECODE_"))  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ONECODE_INFERENCE_OPS_ADDRESS", "onecode_edge_home_dir", "ONECODE_ROLLOUT_EDGE_URL"])
+def test_what_the_platform_wires_itself_cannot_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    home = provisioned(tmp_path / "home")
+    monkeypatch.setenv(name, "127.0.0.1:1")
+    with pytest.raises(InvalidError, match=name.upper()):
+        platform_table(home, Addresses(UpSettings(home.root)), lambda _number: dict)
+
+
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(InvalidError, match=r"thesis\.tex"):

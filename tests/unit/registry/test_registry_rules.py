@@ -82,7 +82,7 @@ def test_a_task_is_guessed_from_the_outputs() -> None:
         Contract((Tensor("a\x00", "FP32", (-1,)),), (LABEL,)),
         Contract((Tensor("a", "FP32", ()),), (LABEL,)),
         Contract((Tensor("a", "FP32", (-1, -2)),), (LABEL,)),
-        Contract((Tensor("a", "BF16", (-1,)),), (LABEL,)),
+        Contract((Tensor("a", "FP8", (-1,)),), (LABEL,)),
         Contract((Tensor("a", "FP32", (-1, 2), minimum=(1.0,)),), (LABEL,)),
     ],
 )

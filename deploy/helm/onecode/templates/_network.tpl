@@ -41,6 +41,10 @@
 {{- if and (eq .component "registry") $values.mlflow.url -}}
 {{- $found = append $found (dict "peers" $to.mlflow "ports" (list (include "onecode.port" (dict "url" $values.mlflow.url "default" (ternary 443 80 (hasPrefix "https:" $values.mlflow.url))) | int))) -}}
 {{- end -}}
+{{- if and (has .component (list "inference" "edge-agent")) $values.monitoring.traces.otlpEndpoint -}}
+{{- $url := $values.monitoring.traces.otlpEndpoint -}}
+{{- $found = append $found (dict "peers" $to.collector "ports" (list (include "onecode.port" (dict "url" $url "default" (ternary 443 80 (hasPrefix "https:" $url))) | int))) -}}
+{{- end -}}
 {{- if and (eq .component "rollout") $values.rollout.customResource.enabled -}}
 {{- $found = append $found (dict "peers" $to.kubernetes "ports" (list 443 6443)) -}}
 {{- end -}}

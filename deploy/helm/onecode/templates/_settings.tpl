@@ -90,6 +90,44 @@ ROOT_FILE: /etc/onecode/public/root.json
 SEGMENT: cloud
 ANONYMOUS: "false"
 API_TOKEN_SHA256_FILE: /etc/onecode/secret/api-tokens.sha256
+{{- /* Of gracePeriodSeconds: 5 for preStop, 5 in which balancers that ask for readiness learn of it, 3 to end after
+       the last request; the rest is for requests. */}}
+DRAIN_NOTICE_S: "5"
+DRAIN_GRACE_S: {{ sub (int .values.gracePeriodSeconds) 13 | quote }}
+{{- with include "onecode.connections" . }}
+MAX_CONNECTIONS_PER_ADDRESS: {{ . | quote }}
+{{- end }}
+{{- include "onecode.settings.traces" . | nindent 0 }}
+{{- end -}}
+
+{{- /* Of whatever serves predictions. Takes root. */ -}}
+{{- define "onecode.settings.traces" -}}
+{{- with .root.Values.monitoring.traces -}}
+{{- if .otlpEndpoint -}}
+OTLP_ENDPOINT: {{ .otlpEndpoint }}
+{{- if .existingSecret }}
+OTLP_HEADERS_FILE: /etc/onecode/collector/headers
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The Secret of those settings, as a list. Takes root. */ -}}
+{{- define "onecode.traces-secrets" -}}
+{{- with .root.Values.monitoring.traces -}}
+{{- if and .otlpEndpoint .existingSecret -}}
+- {name: {{ .existingSecret }}, path: collector, items: [{key: headers, path: headers}]}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Connections of one address, where all callers come from the few addresses of a Gateway, an ingress controller or
+       a node: as many as in all. Empty: the program's own bound. Takes root, values. */ -}}
+{{- define "onecode.connections" -}}
+{{- $network := .root.Values.network -}}
+{{- if or $network.route.enabled $network.ingress.enabled (ne .values.service.type "ClusterIP") -}}
+4096
+{{- end -}}
 {{- end -}}
 
 {{- define "onecode.settings.console" -}}
@@ -134,5 +172,8 @@ LANGUAGE: {{ .root.Values.public.language }}
 {{- end }}
 {{- if and (eq .service "registry") .root.Values.mlflow.url .root.Values.mlflow.existingSecret }}
 - {name: {{ .root.Values.mlflow.existingSecret }}, path: mlflow}
+{{- end }}
+{{- if eq .service "inference" }}
+{{- include "onecode.traces-secrets" . | nindent 0 }}
 {{- end }}
 {{- end -}}

@@ -10,6 +10,7 @@ Takes: root, component, values (of "onecode.values"); and where they are wanted
   secrets         list of {name, path, items}: mounted below /etc/onecode/<path>
   home            "claim", "emptyDir" or "" with homePath
   hostPath        a folder of the node instead
+  homeOf          name of a variable: each value has a folder of its own on the volume
   sharedMemory    size of /dev/shm
   probes          whether the ops port is asked
   token           whether the pod may ask the API server
@@ -101,7 +102,11 @@ securityContext:
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   {{- if or .home .hostPath }}
-  - {name: home, mountPath: {{ .homePath | default "/var/lib/onecode" }}}
+  - name: home
+    mountPath: {{ .homePath | default "/var/lib/onecode" }}
+    {{- with .homeOf }}
+    subPathExpr: $({{ . }})
+    {{- end }}
   {{- end }}
   {{- if .sharedMemory }}
   - {name: shared-memory, mountPath: /dev/shm}

@@ -44,6 +44,7 @@ _DATATYPES: Mapping[int, str] = {
     onnx.TensorProto.INT32: "INT32",
     onnx.TensorProto.INT64: "INT64",
     onnx.TensorProto.FLOAT16: "FP16",
+    onnx.TensorProto.BFLOAT16: "BF16",
     onnx.TensorProto.FLOAT: "FP32",
     onnx.TensorProto.DOUBLE: "FP64",
     onnx.TensorProto.STRING: "BYTES",

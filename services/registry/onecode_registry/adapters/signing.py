@@ -29,6 +29,7 @@ from tuf.api.serialization.json import JSONSerializer
 
 from onecode_common.errors import InvalidError
 from onecode_common.keys import load_key, load_or_create_key
+from onecode_registry.adapters.roots import check_root, successor
 from onecode_registry.ports import Fleet, Target
 
 MODELS, FLEET = "models", "fleet"
@@ -64,7 +65,7 @@ class FileSigning:
     Args:
         folder: Where the keys lie; made when it is missing.
         fleet_public_key: PEM of the key that signs policies.
-        root: Version 1 of the root, where it was made beforehand so that others could be given it; else empty.
+        root: The newest root that was made elsewhere, so that others could be given it; else empty.
 
     Raises:
         InvalidError: The PEM is no Ed25519 public key.
@@ -76,15 +77,14 @@ class FileSigning:
         self._given_root = root
 
     def first(self, now: datetime) -> dict[str, bytes]:
-        """Make keys where there are none, and return version 1 of everything.
+        """Make keys where there are none, and return the first version of everything.
 
         Raises:
             InvalidError: A root was given that does not trust the keys in the folder.
         """
         if self._given_root:
-            self.require_keys()
             first = self._first_below_root(now)
-            _check_root(self._given_root, first)
+            check_root(self._given_root, first)
             return {"root": self._given_root, **first}
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for role in LIFETIMES:
@@ -107,10 +107,26 @@ class FileSigning:
             "timestamp": self._signed("timestamp", Metadata(Timestamp(expires=_until("timestamp", now)))),
         }
 
-    def require_keys(self) -> None:
-        """Refuse to go on without the keys that every day needs."""
-        for role in _DAILY:
-            load_key(self._key_file(role))
+    def require_keys(self, root: bytes) -> None:
+        """Refuse to go on without the keys that every day needs, or with others than the root trusts."""
+        trusted = _read(root, Root).signed.roles
+        # A root key may be elsewhere; one that is here will renew the root some day.
+        for role in (*_DAILY, *(["root"] if self._key_file("root").exists() else [])):
+            signer = self._signer(role)
+            if role in trusted and signer.public_key.keyid not in trusted[role].keyids:
+                message = f"{self._key_file(role)} is not a key that the root in force trusts with {role}"
+                hint = "give the root of the same run of `onecode keys` together with its keys"
+                raise InvalidError(message, code="trust.keys", hint=hint)
+
+    def successor(self, root: bytes) -> bytes | None:
+        """Return the given root if it follows this one."""
+        return successor(root, self._given_root) if self._given_root else None
+
+    def entrusting(self, targets: bytes, now: datetime) -> bytes:
+        """Return the next version of targets that trusts the key of models in use."""
+        metadata = _read(targets, Targets)
+        _entrust(metadata, MODELS, self._signer(MODELS).public_key)
+        return self._next("targets", metadata, now)
 
     def models(self, current: bytes, add: Sequence[Target], remove: Sequence[str], now: datetime) -> bytes:
         """Return the next version of the list of models."""
@@ -136,10 +152,6 @@ class FileSigning:
         metadata.signed.version += by - 1
         return self._next(role, metadata, now)
 
-    def delegates(self, targets: bytes) -> bool:
-        """Return whether targets trusts anybody with policies."""
-        return FLEET in _read(targets, Targets).signed.delegations.roles
-
     def delegating(self, targets: bytes, now: datetime) -> bytes | None:
         """Return the next version of targets that trusts the fleet key in use; None if it does already."""
         metadata = _read(targets, Targets)
@@ -148,9 +160,7 @@ class FileSigning:
         role = roles.setdefault(FLEET, _role(FLEET))
         if role.keyids == [self._fleet.keyid]:
             return None
-        for keyid in list(role.keyids):
-            metadata.signed.revoke_key(keyid, FLEET)
-        metadata.signed.add_key(self._fleet, FLEET)
+        _entrust(metadata, FLEET, self._fleet)
         return self._next("targets", metadata, now)
 
     def snapshot(self, current: bytes, versions: Mapping[str, int], now: datetime) -> bytes:
@@ -224,17 +234,11 @@ def _read(content: bytes, kind: type[object]) -> Metadata[Any]:
     return metadata
 
 
-def _check_root(root: bytes, first: Mapping[str, bytes]) -> None:
-    try:
-        trusted = _read(root, Root).signed
-        for role in _BELOW_ROOT:
-            metadata = Metadata[Any].from_bytes(first[role])
-            trusted.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
-    except (DeserializationError, RepositoryError, TypeError) as error:
-        message = f"the given root does not trust the keys that sign here: {str(error)[:160]}"
-        raise InvalidError(
-            message, code="settings.root", hint="make both with one run of: onecode keys create"
-        ) from error
+def _entrust(targets: Metadata[Any], role: str, key: SSlibKey) -> None:
+    """Trust this key with a delegated role, and no other."""
+    for keyid in list(targets.signed.delegations.roles[role].keyids):
+        targets.signed.revoke_key(keyid, role)
+    targets.signed.add_key(key, role)
 
 
 def _role(name: str) -> DelegatedRole:

@@ -1,6 +1,7 @@
 """Say what a model takes and gives, and whether its graph agrees."""
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,14 @@ INTEGERS: Mapping[str, tuple[int, int]] = {
 }
 """Smallest and largest value by datatype."""
 
-FLOATS = frozenset({"FP16", "FP32", "FP64"})
+FLOATS: Mapping[str, float] = {
+    "FP16": 65504.0,
+    "BF16": (2 - 2**-7) * 2.0**127,
+    "FP32": (2 - 2**-23) * 2.0**127,
+    "FP64": sys.float_info.max,
+}
+"""Largest finite value by datatype."""
+
 DATATYPES = frozenset({*INTEGERS, *FLOATS, "BOOL", "BYTES"})
 """Protocol names of what can be served."""
 

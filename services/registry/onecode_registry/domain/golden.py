@@ -148,11 +148,18 @@ def _is_value(value: object, spec: Tensor) -> bool:
     if spec.datatype in FLOATS:
         if value is None:
             return spec.allow_nan
-        return type(value) in (int, float) and math.isfinite(float(value))  # type: ignore[arg-type]
+        return type(value) in (int, float) and abs(value) <= FLOATS[spec.datatype]  # type: ignore[arg-type]
     if spec.datatype in INTEGERS:
         low, high = INTEGERS[spec.datatype]
         return type(value) is int and low <= value <= high
-    return type(value) is (bool if spec.datatype == "BOOL" else str)
+    if spec.datatype == "BOOL":
+        return type(value) is bool
+    return type(value) is str and _is_askable(value)
+
+
+def _is_askable(text: str) -> bool:
+    """Return whether a model can be given this text: UTF-8 without NUL."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 def _invalid(line: int, text: str) -> InvalidError:

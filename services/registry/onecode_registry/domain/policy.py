@@ -51,7 +51,8 @@ def read_policy(path: str, content: bytes, tenant: str) -> Named:
 
 
 def _names(model: Mapping[str, Any]) -> set[str]:
-    arms = {str(arm["digest"]) for arm in model["arms"]}
+    named = [*model["arms"], *([model["shadow"]] if model.get("shadow") else [])]
+    arms = {str(arm["digest"]) for arm in named}
     return {str(digest(name)) for name in arms | {str(name) for name in model.get("rollback_to") or ()}}
 
 

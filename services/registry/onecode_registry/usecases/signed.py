@@ -27,10 +27,10 @@ class SignedMetadata:
         self._clock = ports.clock
 
     def begin(self) -> bytes:
-        """Make the repository where there is none, trust the fleet key in use, and return the root.
+        """Make the repository where there is none, follow a new root, and return the root in force.
 
         Raises:
-            InvalidError: A key that every day needs is missing.
+            InvalidError: A key that every day needs is missing or not trusted, or a new root may not follow.
         """
         now = self._clock.now()
         with self._records.transaction() as unit:
@@ -38,18 +38,13 @@ class SignedMetadata:
             root = unit.trust.current("root")
             if root is None:
                 for role, content in self._signing.first(now).items():
-                    unit.trust.put(role, 1, content, now)
-                unit.audit("service:registry", "trust.create", "root", "version 1")
-                return self._required(unit, "root")
-            self._signing.require_keys()
+                    unit.trust.put(role, self._signing.version(content), content, now)
+                root = self._required(unit, "root")
+                unit.audit("service:registry", "trust.create", "root", f"version {self._signing.version(root)}")
+                return root
+            root = self._follow(unit, root, now)
             if unit.trust.take_restored():
                 self._overtake_lost(unit, now)
-            current = self._required(unit, "targets")
-            targets = self._signing.delegating(current, now) if self._signing.delegates(current) else None
-            if targets is not None:
-                _log.info("the key that signs policies has changed: what it signed before no longer counts")
-                self._publish(unit, {"targets": targets}, now)
-                unit.audit("service:registry", "trust.delegate", "fleet", "another key")
         self.refresh()
         return root
 
@@ -108,10 +103,31 @@ class SignedMetadata:
         return self._signing.check_fleet(self._signing.delegating(current, now) or current, fleet, now)
 
     def publish_fleet(self, unit: Unit, fleet: bytes) -> None:
-        """Take over metadata of role fleet that was checked before; with the first, its key is trusted."""
+        """Take over metadata of role fleet that was checked before.
+
+        Its key is trusted from the same moment on, with the first policy or after a change of the key, so that nobody
+        ever meets policies that are signed by a key which is not trusted.
+        """
         now = self._clock.now()
         targets = self._signing.delegating(self._required(unit, "targets"), now)
+        if targets is not None:
+            unit.audit("service:registry", "trust.delegate", "fleet", f"with version {self._signing.version(fleet)}")
         self._publish(unit, {"fleet": fleet} | ({} if targets is None else {"targets": targets}), now)
+
+    def _follow(self, unit: Unit, root: bytes, now: datetime) -> bytes:
+        """Take over the root that an operator made after this one, and sign everything below it with its keys."""
+        following = self._signing.successor(root)
+        self._signing.require_keys(following or root)
+        if following is None:
+            return root
+        version = self._signing.version(following)
+        unit.trust.put("root", version, following, now)
+        targets = self._signing.entrusting(self._required(unit, "targets"), now)
+        models = self._signing.renewed("models", self._required(unit, "models"), now)
+        self._publish(unit, {"targets": targets, "models": models}, now)
+        unit.audit("service:registry", "trust.root", "root", f"version {version}")
+        _log.info("root %d is in force: what its keys do not sign no longer counts", version)
+        return following
 
     def _overtake_lost(self, unit: Unit, now: datetime) -> None:
         """Continue far above the numbers of a backup: gateways may have accepted what was signed after it."""
