@@ -25,6 +25,10 @@ class App(Protocol[Route]):
         """Return the route of a head; called once while the head is remembered, so it must not depend on the time."""
         ...
 
+    def carrying(self, route: Route, traceparent: bytes) -> Route:
+        """Return the route of a head that differs in this traceparent only from the one that made ``route``."""
+        ...
+
     def begin(self, route: Route) -> Answer | None:
         """Return the refusal of a request whose body is still to come, before a byte of it is kept; None to go on."""
         ...

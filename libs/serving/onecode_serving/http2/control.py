@@ -66,7 +66,7 @@ class Control(Intake):
         self._tableless = False
         if limits.table_bytes > _FIRST_TABLE:
             # What we announce the peer may use as soon as it has read it.
-            self._decoder.allow(limits.table_bytes)
+            self._blocks.allow(limits.table_bytes)
 
     def _greet(self) -> None:
         """Queue our settings; the peer has shown its preface."""
@@ -125,8 +125,7 @@ class Control(Intake):
             if not self._acked:
                 self._acked = True
                 if self._limits.table_bytes != _FIRST_TABLE:
-                    self._decoder.allow(self._limits.table_bytes)
-                    self._cache.clear()
+                    self._blocks.allow(self._limits.table_bytes)
             return
         if len(payload) % 6:
             raise ProtocolError(FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes: not a multiple of six")

@@ -5,6 +5,7 @@ before, a WINDOW_UPDATE, one DATA with END_STREAM, stays in that loop and makes 
 Everything else goes through the slow lane of the classes below this one; both end in the same calls.
 """
 
+from onecode_serving.http2.blocks import Entry
 from onecode_serving.http2.frames import (
     END_HEADERS,
     END_STREAM,
@@ -20,7 +21,6 @@ from onecode_serving.http2.frames import (
     unpack_head,
     unpack_update,
 )
-from onecode_serving.http2.intake import Entry
 from onecode_serving.http2.limits import Budget, Http2Counts, Http2Limits
 from onecode_serving.http2.ports import App
 from onecode_serving.http2.requests import NO_LENGTH
@@ -91,7 +91,8 @@ class Http2Engine(Watch):
     # Longer than a function should be: a call costs more than most of what it would hold, a hundred thousand times a
     # second. Frames are told apart by one comparison each: of the word that holds length and type, of masked flags.
     def _walk(self, data: bytes) -> None:  # noqa: C901, PLR0912 - as said
-        light, streams, cache, whole = self._light, self._streams, self._cache, self._app.whole
+        light, streams, whole = self._light, self._streams, self._app.whole
+        cache, varied = self._blocks.known, self._blocks.varied
         # The stream whose HEADERS were the last frame but for window updates: it stands in no table yet. Its window
         # credit, and how many window updates its call still brings along.
         fresh, entry, credit, updates = _NONE, None, 0, 0
@@ -104,7 +105,7 @@ class Http2Engine(Watch):
                 break
             if word & 0xFF == HEADERS:
                 if flags & _HEADERS_MASK == END_HEADERS and fresh == _NONE and self._lane:
-                    entry = cache.get(data[start:stop])
+                    entry = cache.get(data[start:stop]) or varied(data[start:stop])
                     if (
                         entry is not None
                         and entry[1] >= 0

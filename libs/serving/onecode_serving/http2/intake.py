@@ -1,5 +1,6 @@
 """Make requests out of HEADERS, CONTINUATION and DATA in every shape the protocol allows: the slow lane."""
 
+from onecode_serving.http2.blocks import Blocks, Entry
 from onecode_serving.http2.frames import (
     END_HEADERS,
     END_STREAM,
@@ -16,15 +17,11 @@ from onecode_serving.http2.frames import (
     window_frame,
     without_padding,
 )
-from onecode_serving.http2.headers import HeaderDecoder, Headers
 from onecode_serving.http2.limits import Budget, Http2Counts, Http2Limits
-from onecode_serving.http2.ports import App, Route
-from onecode_serving.http2.requests import NO_LENGTH, content_length, why_malformed, why_trailers_malformed
+from onecode_serving.http2.ports import App
+from onecode_serving.http2.requests import NO_LENGTH, why_trailers_malformed
 from onecode_serving.http2.sending import SAID_GOODBYE, Sender
 from onecode_serving.http2.stream import Stream
-
-Entry = tuple[Route, int, int]
-"""A route, the greatest body that the fast lane may hand over (-1: none), the announced length."""
 
 _PRIORITY_BYTES = 5
 
@@ -34,8 +31,7 @@ class Intake(Sender):
 
     def __init__(self, app: App, limits: Http2Limits, now: float, budget: Budget, counts: Http2Counts) -> None:
         super().__init__(app, limits, now, budget, counts)
-        self._decoder = HeaderDecoder(limits.list_bytes, limits.list_fields)
-        self._cache: dict[bytes, Entry] = {}
+        self._blocks = Blocks(app, limits)
         self._used = 0
         self._half = limits.connection_window // 2
         self._gathering = 0
@@ -104,7 +100,7 @@ class Intake(Sender):
         # One DATA frame of the answer is allowed for here, so that the fast lane need not count it.
         self._updates += self._limits.updates_per_call + self._limits.updates_per_data
         if self._leaving == SAID_GOODBYE or len(self._light) + len(self._streams) >= self._limits.streams:
-            self._keep_in_step(block)
+            self._blocks.pass_over(block)
             self.counts.refused += 1
             self._drop(stream, REFUSED_STREAM)
             if end:
@@ -112,44 +108,12 @@ class Intake(Sender):
             if self._leaving != SAID_GOODBYE:
                 self._guard.reset(self._now, self._opened, len(self._light) + len(self._streams))
             return
-        entry = self._entry_of(block)
+        entry = self._blocks.entry_of(block)
         if entry is None or (end and entry[2] > 0):
             self.counts.malformed += 1
             self._provoked(stream, PROTOCOL_ERROR)
             return
         self._begin(stream, entry, end)
-
-    def _keep_in_step(self, block: bytes) -> None:
-        """Decode a block that nobody reads: the dynamic table must not miss it."""
-        if block not in self._cache:
-            self._decode(block)
-
-    def _decode(self, block: bytes) -> tuple[Headers, bool]:
-        headers, changed = self._decoder.decode(block)
-        if changed:
-            self._cache.clear()
-        return headers, changed
-
-    def _entry_of(self, block: bytes) -> Entry | None:
-        """Return what a request's block means, None if it is malformed."""
-        known = self._cache.get(block)
-        if known is not None:
-            return known
-        headers, changed = self._decode(block)
-        if why_malformed(headers) is not None:
-            return None
-        length = content_length(headers)
-        if length is None:
-            return None
-        route = self._app.head(headers)
-        fast = length == NO_LENGTH and not route.streaming
-        entry = (route, min(route.max_body, self._limits.frame_bytes) if fast else -1, length)
-        # A block that changes the table means something else the second time.
-        if route.cacheable and not changed and len(block) <= self._limits.cached_block_bytes:
-            if len(self._cache) >= self._limits.cached_blocks:
-                del self._cache[next(iter(self._cache))]
-            self._cache[block] = entry
-        return entry
 
     def _begin(self, stream: int, entry: Entry, end: int) -> None:
         """Open a stream."""
@@ -176,7 +140,7 @@ class Intake(Sender):
 
     def _trailers_in(self, stream: int, block: bytes, end: int) -> None:
         """Take a second header block of a stream that is open, or that we ended first."""
-        headers, _ = self._decode(block)
+        headers, _ = self._blocks.decode(block)
         slow = self._streams.get(stream)
         if slow is not None and not slow.ended:
             if not end or why_trailers_malformed(headers) is not None:
@@ -239,7 +203,7 @@ class Intake(Sender):
                 self._app.piece(stream, data)
         elif slow.discard:
             return
-        elif slow.got + len(data) > route.max_body:
+        elif slow.got + len(data) > route.max_body or not self._fits(slow, data):
             self._too_large(stream, slow)
         elif not self._budget.take(len(data)):
             self.counts.overfull += 1
@@ -247,6 +211,13 @@ class Intake(Sender):
         else:
             slow.got += len(data)
             slow.keep(data)
+
+    def _fits(self, slow: Stream, data: bytes) -> bool:
+        """Return whether a body is not too long by what it says itself, in the moment when it has said it (H9)."""
+        route = slow.route
+        if not slow.got < route.beginning <= slow.got + len(data):
+            return True
+        return route.fits(slow.begun(data))
 
     def _complete(self, stream: int, slow: Stream) -> None:
         """Take the end of a request."""

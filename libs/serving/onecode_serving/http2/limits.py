@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from onecode_common.errors import InvalidError
 from onecode_serving.http2.frames import FIRST_WINDOW, GREATEST, GREATEST_FRAME, SMALLEST_FRAME
 
+WAITING_BYTES = 256 * 1024 * 1024
+"""Of a process; see :class:`Budget`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Http2Limits:
@@ -121,11 +124,11 @@ class Http2Counts:
 
 
 class Budget:
-    """Bytes that all connections of a process may hold for slow peers: unfinished requests, unread answers."""
+    """Bytes that all connections of a process may hold for slow peers: unfinished requests, unread answers (H7)."""
 
     __slots__ = ("limit", "used")
 
-    def __init__(self, limit: int = 256 * 1024 * 1024) -> None:
+    def __init__(self, limit: int = WAITING_BYTES) -> None:
         self.limit = limit
         self.used = 0
 
@@ -139,3 +142,7 @@ class Budget:
     def give(self, count: int) -> None:
         """Return bytes that were taken."""
         self.used -= count
+
+    def moved(self, count: int) -> None:
+        """Count bytes that are there already and cannot be refused; a negative count returns them."""
+        self.used += count

@@ -4,12 +4,13 @@ from typing import Protocol
 
 
 class Route(Protocol):
-    """What the application made of a request's header list; the engine only reads these three values, once.
+    """What the application made of a request's header list; the engine asks for each of it once.
 
     Attributes:
         streaming: True: the body goes to :meth:`App.piece`. False: the engine collects it and calls
             :meth:`App.whole` once.
         max_body: Bytes of a unary body; more: :meth:`App.too_large`.
+        beginning: Bytes of a unary body that say how long it will be; 0: none do.
         cacheable: The same block of bytes means the same route for as long as the connection lives.
     """
 
@@ -24,8 +25,17 @@ class Route(Protocol):
         ...
 
     @property
+    def beginning(self) -> int:
+        """Bytes."""
+        ...
+
+    @property
     def cacheable(self) -> bool:
         """The block alone decides."""
+        ...
+
+    def fits(self, begun: bytes) -> bool:
+        """Return whether a body that begins so is not too long; asked when :attr:`beginning` bytes or more came."""
         ...
 
 
@@ -38,6 +48,13 @@ class App(Protocol):
 
     def head(self, headers: list[tuple[bytes, bytes]]) -> Route:
         """Return the route of a well-formed header list, pseudo-headers first, names in lower case."""
+        ...
+
+    def carrying(self, route: Route, traceparent: bytes) -> Route:
+        """Return the route of a list that differs in this traceparent only from the one that made ``route``.
+
+        It must be of the same bounds; the value has the form that the W3C's recommendation gives it.
+        """
         ...
 
     def whole(self, stream: int, route: Route, body: bytes) -> None:

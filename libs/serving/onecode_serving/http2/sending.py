@@ -206,11 +206,9 @@ class Sender(Streams):
         return written
 
     def _move(self, most: int) -> None:
-        try:
+        with self._contained():
             self._pump(most)
             self._tell_orphans()
-        except Exception:  # noqa: BLE001 - the outermost frame of a connection: nothing leaves it
-            self._surprise()
 
     def _tell_orphans(self) -> None:
         orphans, self._orphans = self._orphans, []

@@ -69,6 +69,10 @@ class Stream:
             self._joined.append(b"".join(self._parts))
             self._parts.clear()
 
+    def begun(self, data: bytes) -> bytes:
+        """Return what was collected and what follows it, of a body that has hardly begun."""
+        return b"".join((*self._parts, data))
+
     def body(self) -> bytes:
         """Return what was collected, joined once, and forget it."""
         joined = b"".join((*self._joined, *self._parts))

@@ -1,8 +1,18 @@
 """Keep the table of a connection's open streams, and of those whose last frames may still be under way."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from onecode_serving.http2.frames import CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, NO_ERROR, goaway_frame, reset_frame
+from onecode_serving.http2.frames import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    ProtocolError,
+    goaway_frame,
+    reset_frame,
+)
 from onecode_serving.http2.guard import Guard
 from onecode_serving.http2.limits import Budget, Http2Counts, Http2Limits
 from onecode_serving.http2.ports import App, Route
@@ -19,8 +29,12 @@ class _Answered:
     """The route of a request that is complete: a stream that only waits for its answer needs no other."""
 
     streaming = False
-    max_body = 0
+    max_body = beginning = 0
     cacheable = False
+
+    def fits(self, begun: bytes) -> bool:
+        """Never asked."""
+        return not begun
 
 
 ANSWERED: Route = _Answered()
@@ -134,6 +148,16 @@ class Streams:
             self.counts.faults += 1
         self._out.append(goaway_frame(self._highest, code, reason))
         self.lost()
+
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        """Let nothing leave the connection but its end (H17)."""
+        try:
+            yield
+        except ProtocolError as fault:
+            self._end(fault.number, fault.message)
+        except Exception:  # noqa: BLE001 - the outermost frame of a connection
+            self._surprise()
 
     def _surprise(self) -> None:
         """End the connection because of a mistake of ours; the process and its other connections go on (H17)."""

@@ -23,16 +23,12 @@ class Watch(Control):
         if self.closing:
             return None
         wake = now + _STEP
-        try:
+        with self._contained():
             if self._orphans:
                 self._tell_orphans()
             for stream, slow in list(self._streams.items()):
                 wake = min(wake, self._check(stream, slow, now))
             wake = min(wake, self._check_connection(now))
-        except ProtocolError as fault:
-            self._end(fault.number, fault.message)
-        except Exception:  # noqa: BLE001 - the outermost frame of a connection: nothing leaves it
-            self._surprise()
         return None if self.closing else max(wake, now)
 
     def _check(self, stream: int, slow: Stream, now: float) -> float:

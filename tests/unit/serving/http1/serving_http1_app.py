@@ -1,6 +1,6 @@
 """An app that answers each request with what it was given, at once or when the test says so."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from onecode_serving.http1.answers import Answer
 from onecode_serving.http1.body import Budget
@@ -17,6 +17,7 @@ class Path:
 
     head: Head
     max_body: int = MAX_BODY
+    traceparent: str = ""
 
 
 def echo(head: Head, body: bytes) -> tuple[bytes, bytes]:
@@ -43,7 +44,11 @@ class Echo:
     def head(self, head: Head) -> Path:
         """Note the head."""
         self.heads.append(head)
-        return Path(head)
+        return Path(head, traceparent=head.fields.get("traceparent", ""))
+
+    def carrying(self, route: Path, traceparent: bytes) -> Path:
+        """Note the other value."""
+        return replace(route, traceparent=traceparent.decode())
 
     def begin(self, route: Path) -> Answer | None:
         """Refuse some paths."""

@@ -190,3 +190,40 @@ def test_long_heads_are_not_remembered() -> None:
     app = Echo(limits=Http1Limits(cached_head_bytes=50))
     app.send(GET, GET, post(b"", f"A: {'b' * 60}"), post(b"", f"A: {'b' * 60}"))
     assert len(app.heads) == 3
+
+
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e473{0}-00f067aa0ba902b{0}-01"
+
+
+@pytest.mark.parametrize("name", ["traceparent", "Traceparent", "TraceParent"])
+def test_heads_that_differ_in_their_traceparent_are_parsed_once(name: str) -> None:
+    app = Echo()
+    for number in range(9):
+        app.send(post(b"x" * (1 + number % 3), f"{name}: {TRACE.format(number)}", "A: b"))
+    assert [path.traceparent for _, path, _ in app.asked] == [TRACE.format(number) for number in range(9)]
+    assert [len(body) for body in app.bodies()] == [1 + number % 3 for number in range(9)]
+    assert len(app.heads) == 1
+
+
+def test_two_traceparents_are_two_opinions_and_read_each_time() -> None:
+    app = Echo()
+    for number in range(3):
+        app.send(post(b"", f"traceparent: {TRACE.format(number)}", f"traceparent: {TRACE.format(7)}"))
+    assert [path.traceparent for _, path, _ in app.asked] == [f"{TRACE.format(n)}, {TRACE.format(7)}" for n in range(3)]
+    assert len(app.heads) == 3
+
+
+@pytest.mark.parametrize("bad", ["", "01", TRACE.format("A"), TRACE.format(1) + "0", TRACE.format(1) + "\t,"])
+def test_a_traceparent_of_another_form_is_read_by_itself(bad: str) -> None:
+    app = Echo()
+    app.send(post(b"", f"traceparent: {TRACE.format(1)}"), post(b"", f"traceparent: {bad}"))
+    assert [path.traceparent for _, path, _ in app.asked] == [TRACE.format(1), bad]
+    assert len(app.heads) == 2
+
+
+def test_the_same_line_within_a_folded_value_is_still_refused() -> None:
+    app = Echo()
+    good = post(b"", f"traceparent: {TRACE.format(1)}")
+    assert app.send(good).startswith(b"HTTP/1.1 200 ")
+    folded = good.replace(b"\r\ntraceparent", b"\r\n traceparent")
+    assert app.send(folded).startswith(b"HTTP/1.1 400 ")

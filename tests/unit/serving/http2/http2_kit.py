@@ -1,7 +1,7 @@
 """What the tests of the HTTP/2 engine share: an application that writes down its calls, and a client of raw frames."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from onecode_serving.http2 import Budget, Http2Engine, Http2Limits, encode_block
@@ -39,6 +39,12 @@ class Place:
     streaming: bool = False
     max_body: int = 1_000_000
     cacheable: bool = True
+    traceparent: bytes = b""
+    beginning: int = 0
+
+    def fits(self, begun: bytes) -> bool:
+        """Bodies of ``/counted`` begin with three bytes, the last of which says how long they are."""
+        return begun[2] <= 100
 
 
 class RecordingApp:
@@ -51,14 +57,20 @@ class RecordingApp:
 
     def head(self, headers: list[tuple[bytes, bytes]]) -> Place:
         self.heads += 1
-        path = dict(headers)[b":path"]
+        fields = dict(headers)
+        path = fields[b":path"]
         assert all(type(name) is bytes and type(value) is bytes for name, value in headers)
         return Place(
             path,
             streaming=path == b"/streaming",
             max_body=100 if path == b"/small" else 1_000_000,
+            beginning=3 if path == b"/counted" else 0,
             cacheable=path != b"/fresh",
+            traceparent=fields.get(b"traceparent", b""),
         )
+
+    def carrying(self, route: Place, traceparent: bytes) -> Place:
+        return replace(route, traceparent=traceparent)
 
     def whole(self, stream: int, route: Place, body: bytes) -> None:
         self.calls.append(("whole", stream, route.path, body))

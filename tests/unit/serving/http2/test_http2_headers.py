@@ -136,7 +136,7 @@ def test_a_block_that_changes_the_table_is_read_each_time() -> None:
     for stream, name in ((1, b"1"), (3, b"2"), (5, b"1")):
         wire.put(call(stream, block=storing.replace(b"%d", name)))
     assert wire.app.heads == 3
-    assert wire.engine._cache == {}
+    assert wire.engine._blocks.known == {}
 
 
 def test_remembered_blocks_are_forgotten_when_the_table_changes() -> None:

@@ -609,9 +609,9 @@ def test_a_header_flood_of_distinct_blocks_keeps_a_bounded_cache() -> None:
     wire = Wire()
     for number in range(500):
         wire.put(call(2 * number + 1, block=block_for("/echo", ("x-unit", str(number)))))
-    assert len(wire.engine._cache) == 32
+    assert len(wire.engine._blocks.known) == 32
     wire.put(call(1_001, block=block_for("/echo", ("x-long", "v" * 512))))
-    assert all(len(block) <= 512 for block in wire.engine._cache)
+    assert all(len(block) <= 512 for block in wire.engine._blocks.known)
     assert len(wire.app.calls) == 501
 
 

@@ -227,6 +227,27 @@ def test_a_body_that_is_too_long_in_one_frame_never_reaches_the_application() ->
     assert resets_in(wire.take()) == {}
 
 
+@pytest.mark.parametrize(
+    "pieces", [[b"abe"], [b"abe" + bytes(50)], [b"a", b"be"], [b"ab", b"e", b"more"], [b"a", b"b", b"e"]]
+)
+def test_a_body_that_says_itself_that_it_is_too_long_is_refused_when_it_has_said_so(pieces: list[bytes]) -> None:
+    wire = Wire()
+    wire.put(headers(1, block_for("/counted")), *[data(1, piece) for piece in pieces])
+    assert wire.app.calls == [("too_large", 1, b"/counted")]
+    assert wire.budget.used == 0
+    wire.engine.send(1, trailers=ANSWER_TAIL)
+    assert resets_in(wire.take()) == {1: NO_ERROR}
+    assert wire.resets(data(1, bytes(60), end=True)) == {}
+
+
+@pytest.mark.parametrize("pieces", [[b"ab"], [b"abd", b"rest"], [b"a", b"bd" + bytes(90)], [b""]])
+def test_a_body_that_says_that_it_fits_or_says_nothing_is_taken(pieces: list[bytes]) -> None:
+    wire = Wire()
+    wire.put(headers(1, block_for("/counted")), *[data(1, piece) for piece in pieces], data(1, b"", end=True))
+    assert wire.app.calls == [("whole", 1, b"/counted", b"".join(pieces))]
+    assert wire.budget.used == 0
+
+
 def test_an_announced_length_that_is_too_long_is_told_before_the_body() -> None:
     wire = Wire()
     wire.put(headers(1, block_for("/small", ("content-length", "101"))))

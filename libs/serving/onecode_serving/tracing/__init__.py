@@ -1,0 +1,1 @@
+"""Traces of single predictions for an OpenTelemetry collector; imported only where an operator names one."""
