@@ -37,7 +37,9 @@ def settings_page() -> str:
         "# Settings",
         "",
         "Every setting is an environment variable of one process. An unknown name under a process's own prefix stops",
-        "its start. Secrets are paths to files. `onecode up` sets all of them.",
+        "its start. Secrets are paths to files. `onecode up` sets what its processes find each other by, refuses to be",
+        "told that, and passes everything else under a process's prefix on to it; `ONECODE_EDGE_…` goes to every",
+        "gateway.",
     ]
     for service in SERVICES:
         settings = _settings_class(service)

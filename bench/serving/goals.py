@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.serving.programs import Programs
 from bench.serving.rounds import Round, ratio
 from bench.serving.scenes import Scenes
 
@@ -67,10 +68,7 @@ class Row:
 
 def rows_of(rounds: Sequence[Round], scenes: Scenes) -> list[Row]:
     """Return every line of the table."""
-    same = Row(
-        "cloud and gateway: answers that differ", 0, None, None, more=False, note="a matter of tests, not of a clock"
-    )
-    return [*_rates(rounds), *_latencies(rounds), *_faces(rounds), *_scenes(scenes), same]
+    return [*_rates(rounds), *_latencies(rounds), *_faces(rounds), *_scenes(scenes), _same(scenes.programs)]
 
 
 def table(rows: Sequence[Row], *, judged: bool) -> str:
@@ -115,7 +113,10 @@ def _faces(rounds: Sequence[Round]) -> list[Row]:
 def _rate(rounds: Sequence[Round], work: str, goal: float, stretch: float, over: str, under: str) -> Row:
     """Return a row about two rates, by the clock and by CPU time."""
     values = [ratio(rounds, (over, field), (under, field)) for field in ("rate", "cpu_rate")]
-    return Row(work, goal, stretch, values[0], values[1])
+    note = ""
+    if under.startswith("raw"):
+        note = f"{ratio(rounds, (over, 'rate'), (under, 'inner_rate')):.3g} of the inner object's"
+    return Row(work, goal, stretch, values[0], values[1], note=note)
 
 
 def _scenes(scenes: Scenes) -> list[Row]:
@@ -155,6 +156,11 @@ def _scenes(scenes: Scenes) -> list[Row]:
         Row("1,000 idle connections: memory", 25, None, idle.mib, more=False, unit="MiB"),
         Row("1,000 idle connections: p99 against before", 1.3, None, idle.p99_ratio, more=False),
     ]
+
+
+def _same(seen: Programs) -> Row:
+    note = f"{seen.questions} questions to {seen.models} models in {seen.forms} forms, each three times"
+    return Row("cloud and gateway: answers that differ", 0, None, seen.differing, more=False, note=note)
 
 
 def _text(value: float, unit: str) -> str:

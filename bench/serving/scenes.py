@@ -11,6 +11,7 @@ from bench.serving.load import drive
 from bench.serving.machine import peak_mib
 from bench.serving.models import build
 from bench.serving.overload import Flood, flood
+from bench.serving.programs import Programs, compare
 from bench.serving.resets import Resets, beside_resets
 from bench.serving.rounds import Benches
 from bench.serving.server import Server, release_of
@@ -56,6 +57,7 @@ class Scenes:
     resets: Resets
     idle: Crowd
     both: TwoModels
+    programs: Programs
 
 
 def play(benches: Benches, seconds: float) -> Scenes:
@@ -72,7 +74,7 @@ def play(benches: Benches, seconds: float) -> Scenes:
     with Server({"mlp": 1, "slow": 1}) as server:
         cheap, dear = (job_for(server, name, connections, seconds) for name, connections in (("mlp", 4), ("slow", 8)))
         both = both_at_once(benches.workers, cheap, dear)
-    return Scenes(peak, swaps, overload, resets, idle, both)
+    return Scenes(peak, swaps, overload, resets, idle, both, compare())
 
 
 def job_for(server: Server, model: str, connections: int, seconds: float) -> Job:

@@ -59,6 +59,12 @@ class Place:
     streaming: bool
     max_body: int
     cacheable: bool = True
+    beginning: int = 2
+
+    def fits(self, begun: bytes) -> bool:
+        """Let through what does not begin with two zeros."""
+        assert len(begun) >= self.beginning
+        return begun[:2] != bytes(2)
 
 
 @dataclass

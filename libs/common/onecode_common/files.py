@@ -3,6 +3,8 @@
 import errno
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from onecode_common.errors import ExhaustedError, UnavailableError
@@ -19,19 +21,25 @@ def write_file(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        try:
+        with whole_or_removed(Path(temporary)):
             with os.fdopen(handle, "wb") as file:
                 os.fchmod(file.fileno(), mode)
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
         flush_directory(path.parent)
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+@contextmanager
+def whole_or_removed(path: Path) -> Iterator[None]:
+    """Remove a file that the block does not finish, by whatever ends it."""
+    with ExitStack() as stack:
+        stack.callback(path.unlink, missing_ok=True)
+        yield
+        stack.pop_all()
 
 
 def flush_directory(path: Path) -> None:

@@ -15,6 +15,7 @@ from onecode_serving.execution.lane import Lane
 from onecode_serving.execution.statistics import VersionStatistics
 from onecode_serving.execution.targets import Chooser
 from onecode_serving.execution.windows import Windows
+from onecode_serving.shadow.shadows import Shadows
 from onecode_serving.table import IndexEntry, Table
 from onecode_serving.version import ServedVersion
 
@@ -38,6 +39,7 @@ class Catalogue:
     Attributes:
         state: The current state; one assignment changes it.
         generation: Of the state's table.
+        shadows: Versions that are shown requests and answer nobody.
     """
 
     def __init__(self, source: str, draw: Callable[[], int]) -> None:
@@ -48,6 +50,7 @@ class Catalogue:
         self._lock = threading.Lock()
         self._watchers: list[Callable[[], None]] = []
         self._call_watchers: Callable[[Callable[[], None]], None] | None = None
+        self.shadows = Shadows()
         self.state = State(Table(), {}, {}, {})
         self.generation = 0
 
@@ -85,7 +88,7 @@ class Catalogue:
         """
         with self._lock:
             table, lanes, named, _ = self.state
-            routed = [route.model for route in table.routes.values() if digest in route.digests]
+            routed = [route.model for route in table.routes.values() if digest in route.held]
             if routed:
                 message = f"version {digest} is still served by model {routed[0]!r}: change the route first"
                 raise PreconditionError(message, code="serving.routed")
@@ -101,7 +104,7 @@ class Catalogue:
         with self._lock:
             table = self.state.table
             for route in routes.values():
-                absent = route.digests - set(table.versions)
+                absent = route.held - set(table.versions)
                 if absent:
                     message = f"model {route.model!r}: version {min(absent)} is not installed"
                     raise PreconditionError(message, code="serving.not_installed")
@@ -189,7 +192,7 @@ class Catalogue:
     def residents(self) -> list[Resident]:
         """Return the versions in memory; those of a rollout, at work or without a source are pinned."""
         table, lanes, _, _ = self.state
-        pinned = {digest for route in table.routes.values() if len(route.arms) > 1 for digest in route.digests}
+        pinned = {digest for route in table.routes.values() if len(route.held) > 1 for digest in route.held}
         return [
             Resident(
                 digest,
@@ -235,6 +238,7 @@ class Catalogue:
         choosers = {name: Chooser(route, lanes, self._source, self._draw) for name, route in table.routes.items()}
         self.state = State(table, lanes, self.state.named if named is None else named, choosers)
         self.generation = table.generation
+        self.shadows.follow(table.routes, lanes)
         if self._call_watchers is not None:
             for changed in tuple(self._watchers):
                 self._call_watchers(changed)

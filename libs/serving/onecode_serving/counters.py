@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from onecode.edge.v1 import edge_pb2
+from onecode_serving.domain.comparison import Findings
+from onecode_serving.domain.routing import SHADOW
 
 LATENCY_EDGES_US = (
     20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 7_500, 10_000,
@@ -45,12 +47,15 @@ class _Row:
     errors: int = 0
     non_finite: int = 0
     unassigned: int = 0
+    different: int = 0
+    dropped: int = 0
+    largest: float = 0.0
     latency: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_EDGES_US) + 1))
     settled: int = -1
 
     @property
     def events(self) -> int:
-        return self.requests + self.unassigned
+        return self.requests + self.unassigned + self.dropped
 
 
 @dataclass(slots=True)
@@ -121,9 +126,11 @@ class Counters:
             totals.errors += bad
             totals.non_finite += non_finite
 
-    def record_places(self, key: CounterKey, now: float, places: Sequence[int], *, assigned: bool = True) -> None:
-        """Count good answers of one run by the buckets of their latencies."""
-        count = len(places)
+    def record_places(
+        self, key: CounterKey, now: float, places: Sequence[tuple[int, int]], *, assigned: bool = True
+    ) -> None:
+        """Count good answers of one run by the buckets of their latencies: (bucket, how many)."""
+        count = sum([many for _, many in places])
         with self._lock:
             row = self._row(key, now)
             if not assigned:
@@ -131,9 +138,26 @@ class Counters:
                 return
             row.requests += count
             latency = row.latency
-            for place in places:
-                latency[place] += 1
+            for place, many in places:
+                latency[place] += many
             self._totals.setdefault(key.digest, Totals()).requests += count
+
+    def record_shadow(self, key: CounterKey, now: float, found: Findings) -> None:
+        """Count what a shadow was found to say; it is no traffic and counts for no arm.
+
+        Args:
+            key: Of the role ``shadow``.
+            now: Unix seconds.
+            found: Since the last call.
+        """
+        with self._lock:
+            row = self._row(key, now)
+            row.requests += found.pairs
+            row.errors += found.failed
+            row.non_finite += found.non_finite
+            row.different += found.different
+            row.dropped += found.dropped
+            row.largest = max(row.largest, found.largest)
 
     def add(self, grown: edge_pb2.Counter) -> None:
         """Count what another process of this server has answered since it was asked last."""
@@ -144,8 +168,13 @@ class Counters:
             row.errors += grown.errors
             row.non_finite += grown.non_finite
             row.unassigned += grown.unassigned
+            row.different += grown.different
+            row.dropped += grown.dropped
+            row.largest = max(row.largest, grown.largest_difference)
             for place, count in enumerate(grown.latency.counts):
                 row.latency[place] += count
+            if key.about.role == SHADOW:
+                return
             totals = self._totals.setdefault(grown.digest, Totals())
             totals.requests += grown.requests
             totals.errors += grown.errors
@@ -167,7 +196,7 @@ class Counters:
                 key = _key(counter)
                 row = self._rows.get(key)
                 if row is not None:
-                    row.settled = max(row.settled, counter.requests + counter.unassigned)
+                    row.settled = max(row.settled, counter.requests + counter.unassigned + counter.dropped)
 
     def totals(self, digest: str) -> Totals:
         """Return what a version did since this process started."""
@@ -208,6 +237,9 @@ def _message(key: _RowKey, row: _Row) -> edge_pb2.Counter:
         errors=row.errors,
         non_finite=row.non_finite,
         unassigned=row.unassigned,
+        different=row.different,
+        dropped=row.dropped,
+        largest_difference=row.largest,
         latency=edge_pb2.LatencyHistogram(counts=row.latency),
     )
 

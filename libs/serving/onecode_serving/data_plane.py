@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Pool
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from onecode_common.assignment import BUCKETS
 from onecode_common.clock import Clock
@@ -27,6 +28,9 @@ from onecode_serving.execution.targets import Chooser
 from onecode_serving.execution.work import Work, count_run, work_of
 from onecode_serving.session import trim_memory
 
+if TYPE_CHECKING:
+    from onecode_serving.tracing.tracing import Tracing
+
 __all__ = ["DEADLINE", "DataPlane", "full_route"]
 
 DEFAULT_DEADLINE_S = 5.0
@@ -49,6 +53,9 @@ class DataPlane(Catalogue):
         draw: Returns a random bucket for routes by request.
         call_log: Where calls are written of models whose options say so.
         resident_bytes: Of models in memory; those that nobody asked for longest leave first. 0: no bound.
+
+    Attributes:
+        tracing: What follows single predictions; None where nobody does.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class DataPlane(Catalogue):
         self._limits = limits or Limits()
         self._resident_bytes = resident_bytes
         self.call_log = call_log
+        self.tracing: Tracing | None = None
         self._planner = Planner(self._limits)
         self._executor: Executor | None = None
         self._on_turn: Callable[[], None] | None = None
@@ -76,6 +84,7 @@ class DataPlane(Catalogue):
         """Run requests on this event loop, dear ones in this pool; called once, before any is submitted."""
         self._call_watchers = turns.from_thread
         self._executor = Executor(turns, pool, workers, self.counters, self._clock)
+        self.shadows.attach(turns, self._executor.idle, self.counters, self._clock)
         if self.call_log is not None:
             self._executor.log_calls(self.call_log)
         if self._on_turn is not None:
@@ -93,6 +102,7 @@ class DataPlane(Catalogue):
             return
         if not self._executor.idle():
             self._executor.wake()
+        self.shadows.tick()
         gone = leaving(self.residents(), self._resident_bytes)
         for digest in gone:
             self.state.lanes[digest].version.sleep()
@@ -156,8 +166,12 @@ class DataPlane(Catalogue):
             raise wrong(plan.name, "bytes", plan.size, len(raw))
         if plan.timeout_s < deadline - arrived:
             deadline = arrived + plan.timeout_s
+        target = plan.fixed or plan.choose(unit)
+        lane = target.lane
+        if 0.0 < deadline - arrived <= lane.shed_s and lane.shed is not None:
+            raise lane.shed.with_traceback(None)
         job = Job(
-            plan.fixed or plan.choose(unit), plan.rows, arrived, deadline, plan.signature,
+            target, plan.rows, arrived, deadline, plan.signature,
             plan.priority, plan, raw, sink, key,
         )  # fmt: skip
         self._executor.add(job)  # type: ignore[union-attr]  # attached before the first request

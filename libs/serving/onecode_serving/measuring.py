@@ -38,6 +38,8 @@ def measure(version: ServedVersion) -> None:
     version.cost = fitted(samples)
     limit = batch_limit(samples)
     version.limit = limit if limit > 1 and _rows_are_apart(version, sample, limit) else 1
+    # Larger batches than it will ever have were tried.
+    version.execute({name: array[:1] for name, array in sample.items()} if most > 1 else sample, version.limit + 1)
 
 
 def _most_rows(contract: Contract) -> int:

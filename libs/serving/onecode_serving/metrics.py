@@ -15,6 +15,8 @@ from prometheus_client.registry import Collector
 from onecode_serving.counters import LATENCY_EDGES_US
 from onecode_serving.domain.routing import Route
 from onecode_serving.execution.statistics import Histogram, VersionStatistics
+from onecode_serving.shadow.metrics import shadow_metrics
+from onecode_serving.shadow.shadows import ShadowView
 
 _PER_SECOND_US = 1_000_000
 _LABELS = ("model", "version", "arm")
@@ -78,6 +80,8 @@ class ServingCollector(Collector):
         doors: Whose connections; None: none are told.
         guards: Returns by protocol the counts of its engines, dataclasses of numbers that only grow.
         limited: Returns by principal the requests that its limits turned away.
+        shadows: Returns by model what versions said that answer nobody.
+        traces: Returns by event the predictions that were worth a span.
     """
 
     def __init__(
@@ -86,11 +90,15 @@ class ServingCollector(Collector):
         doors: Doors | None = None,
         guards: Callable[[], Mapping[str, Any]] = dict,
         limited: Callable[[], Mapping[str, int]] = dict,
+        shadows: Callable[[], Mapping[str, ShadowView]] = dict,
+        traces: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._plane = plane
         self._doors = doors
         self._guards = guards
         self._limited = limited
+        self._shadows = shadows
+        self._traces = traces
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: registering must not ask a server that is not put together yet."""
@@ -106,55 +114,9 @@ class ServingCollector(Collector):
         if self._doors is not None:
             yield from _connections(self._doors)
         yield _events("onecode_inference_guard", "What engines refused or ended.", "protocol", self._guards())
-        limited = CounterMetricFamily(
-            "onecode_inference_limited", "Requests that a limit turned away.", labels=["principal"]
-        )
-        for principal, number in self._limited().items():
-            limited.add_metric([principal], number)
-        yield limited
-
-
-Key = tuple[str, tuple[tuple[str, str], ...]]
-"""A sample's name and its labels, sorted."""
-
-
-def samples_of(collector: Collector) -> dict[Key, float]:
-    """Return all samples of a collector."""
-    return {
-        (one.name, tuple(sorted(one.labels.items()))): float(one.value)
-        for family in collector.collect()
-        for one in family.samples
-    }
-
-
-class SummedCollector(Collector):
-    """Tells the sums of this process and others: every metric of a server adds up.
-
-    Args:
-        own: Of this process.
-        others: Returns the samples of the others.
-    """
-
-    def __init__(self, own: ServingCollector, others: Callable[[], Mapping[Key, float]]) -> None:
-        self._own = own
-        self._others = others
-
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing, as the collector of one process."""
-        return ()
-
-    def collect(self) -> Iterator[Metric]:
-        """Return all metrics as they are now."""
-        others = dict(self._others())
-        for family in self._own.collect():
-            whole = Metric(family.name, family.documentation, family.type)
-            for one in family.samples:
-                other = others.pop((one.name, tuple(sorted(one.labels.items()))), 0.0)
-                whole.add_sample(one.name, one.labels, one.value + other)
-            prefix = {one.name for one in family.samples} | {family.name, f"{family.name}_total"}
-            for key in [key for key in others if key[0] in prefix]:
-                whole.add_sample(key[0], dict(key[1]), others.pop(key))
-            yield whole
+        yield _numbers("onecode_inference_limited", "Requests that a limit turned away.", "principal", self._limited())
+        yield _numbers("onecode_inference_traces", "Predictions that were worth a span.", "event", self._traces())
+        yield from shadow_metrics(self._shadows())
 
 
 def _arms(routes: Mapping[str, Route]) -> dict[tuple[str, str], str]:
@@ -223,4 +185,11 @@ def _events(name: str, text: str, label: str, counts: Mapping[str, Any]) -> Coun
     for kind, counted in counts.items():
         for one in dataclasses.fields(counted):
             family.add_metric([kind, one.name], getattr(counted, one.name))
+    return family
+
+
+def _numbers(name: str, text: str, label: str, counted: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for one, number in counted.items():
+        family.add_metric([one], number)
     return family

@@ -13,16 +13,18 @@ from onecode_serving.data_plane import DataPlane
 from onecode_serving.http1.engine import Http1Engine
 from onecode_serving.http1.limits import Http1Counts, Http1Limits
 from onecode_serving.http2 import Budget, Http2Counts, Http2Engine, Http2Limits
+from onecode_serving.http2.limits import WAITING_BYTES
 from onecode_serving.http2.ports import App
 from onecode_serving.listen.faces import ConnectionFacts
 from onecode_serving.listen.server import OipServer
 from onecode_serving.listen.settings import ListenSettings
+from onecode_serving.loading import BEHIND, step_back
 from onecode_serving.oip.options import OipOptions
 from onecode_serving.oip.service import OipService
+from onecode_serving.rest.app import RestApp
 from onecode_serving.rest.face import RestFace
 from onecode_serving.rest.offload import Offload
 from onecode_serving.rest.route import RestRoute
-from onecode_serving.rpc.predictions import Plans
 from onecode_serving.rpc.server import RpcApp
 
 _EXPIRE_BEATS = 5
@@ -55,10 +57,11 @@ class LoopTurns:
 
 
 class Bounds(NamedTuple):
-    """What one connection may cost, by protocol."""
+    """What one connection may cost, by protocol; and the bytes that wait for slow peers on all of them."""
 
     http2: Http2Limits = Http2Limits()
     http1: Http1Limits = Http1Limits()
+    waiting_bytes: int = WAITING_BYTES
 
 
 class _Faces:
@@ -70,37 +73,42 @@ class _Faces:
         self._service = service
         self._max_message = max_message
         self._bounds = bounds
-        self._plans = Plans(plane)
-        self._budget = Budget()
-        self._rest = RestFace(service, access, max_message, limits=bounds.http1, budget=self._budget)
+        self.budget = Budget(bounds.waiting_bytes)
+        tracing = plane.tracing
+        self._rpc_app = RpcApp if tracing is None else tracing.rpc_app
+        self._rest_app = RestApp if tracing is None else tracing.rest_app
+        self._rest = self._rest_face(None)
         self._apps: WeakSet[RpcApp] = WeakSet()
         self.http2_counts = Http2Counts()
         self.http1_counts = Http1Counts()
 
     def begin(self, offload: Offload) -> None:
         """Take the pool for slow work, which exists once the loop does."""
-        self._rest = RestFace(
+        self._rest = self._rest_face(offload)
+
+    def _rest_face(self, offload: Offload | None) -> RestFace:
+        return RestFace(
             self._service,
             self._access,
             self._max_message,
             limits=self._bounds.http1,
             offload=offload,
-            budget=self._budget,
+            budget=self.budget,
+            app=self._rest_app,
         )
 
     def http2(self, facts: ConnectionFacts, now: float) -> Http2Engine:
         """Return the engine of an HTTP/2 connection."""
-        app = RpcApp(
+        app = self._rpc_app(
             self._service,
             self._plane,
-            self._plans,
             self._access,
             facts.certificate,
             facts.touch,
             self._max_message,
         )
         # The engine hands every route back to the app that made it.
-        app.engine = Http2Engine(cast("App", app), self._bounds.http2, now, self._budget, self.http2_counts)
+        app.engine = Http2Engine(cast("App", app), self._bounds.http2, now, self.budget, self.http2_counts)
         self._apps.add(app)
         return app.engine
 
@@ -145,7 +153,7 @@ class ModelServer:
         self._access = access
         self.service = OipService(plane, options)
         self._faces = _Faces(plane, access, self.service, settings.max_message, bounds or Bounds())
-        self._pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="model")
+        self._pool = ThreadPoolExecutor(usable_cores(), "model", step_back, (BEHIND,))
         self._beats = 0
         self.server = OipServer(plane, self._faces, settings, began=self._began, beat=self._beat)
 
@@ -159,6 +167,11 @@ class ModelServer:
         """What peers did wrong, over all connections, by protocol."""
         return {"h2": self._faces.http2_counts, "http/1.1": self._faces.http1_counts}
 
+    @property
+    def traces(self) -> Mapping[str, int]:
+        """What became of predictions that were worth a span; nothing where nobody follows them."""
+        return {} if self._plane.tracing is None else self._plane.tracing.events()
+
     def start(self) -> None:
         """Listen.
 
@@ -168,15 +181,20 @@ class ModelServer:
         """
         if self._plane.call_log is not None:
             self._plane.call_log.start()
+        if self._plane.tracing is not None:
+            self._plane.tracing.start()
         self.server.start()
 
     def stop(self, *, last: bool = True) -> None:
         """Take no new requests and finish those in hand; see :meth:`OipServer.stop`."""
         self.server.stop(last=last)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._plane.shadows.stop()
         self.service.close()
         if self._plane.call_log is not None:
             self._plane.call_log.stop()
+        if self._plane.tracing is not None:
+            self._plane.tracing.stop()
 
     def ready(self) -> str | None:
         """Return why it does not listen, or None; whether models answer is another part's question."""

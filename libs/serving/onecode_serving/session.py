@@ -3,6 +3,7 @@
 import ctypes
 import logging
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import onnxruntime as ort
@@ -10,16 +11,21 @@ import onnxruntime as ort
 from onecode_common.errors import InvalidError
 from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.datatypes import RUNTIME
+from onecode_serving.runtime_errors import RUNTIME_ERRORS
 from onecode_serving.session_bf16 import Bf16Session, has_bf16
 
 _log = logging.getLogger(__name__)
 _SMALL = 4 << 20
 _NOWHERE = "/nonexistent"
 _FATAL = 4
+_AS_ASKED = 1
+"""Let the arena grow by what is needed, not to the next power of two."""
 
 
 def open_session(onnx: bytes) -> ort.InferenceSession:
-    """Return a session with one thread that never spins, and without an arena for small models.
+    """Return a session with one thread that never spins; small models share one arena for what a run needs.
+
+    Run it with :func:`returning` where a run needs much more than others do: the arena keeps what it once had.
 
     Raises:
         InvalidError: onnxruntime cannot load the bytes; its own words are in the message.
@@ -28,7 +34,11 @@ def open_session(onnx: bytes) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL
-    options.enable_cpu_mem_arena = len(onnx) > _SMALL
+    if len(onnx) <= _SMALL:
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        # Weights stay out of it, so that they leave the memory with their session.
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
     # A plan of one block for all of a run's tensors, kept for each number of rows, costs megabytes and buys nothing.
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -37,10 +47,31 @@ def open_session(onnx: bytes) -> ort.InferenceSession:
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
     try:
         session = ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no public root.
+    except RUNTIME_ERRORS as error:
         message = f"the model cannot be loaded: {str(error)[:400]}"
         raise InvalidError(message, code="model.load") from error
     return Bf16Session(session) if has_bf16(session) else session
+
+
+@cache
+def _share_arena() -> None:
+    """Make the arena of this process: an arena for each small model costs half a megabyte, none at all page faults."""
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    bounds = {
+        "max_mem": 0,
+        "arena_extend_strategy": _AS_ASKED,
+        "initial_chunk_size_bytes": -1,
+        "max_dead_bytes_per_chunk": -1,
+    }
+    ort.create_and_register_allocator(place, ort.OrtArenaCfg(bounds))
+
+
+@cache
+def returning() -> ort.RunOptions:
+    """Return the options of a run after which the arena gives back all that nothing uses."""
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
 
 
 def trim_memory() -> None:

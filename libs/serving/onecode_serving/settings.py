@@ -3,12 +3,14 @@
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from onecode_common.settings import ServiceSettings
+from onecode_serving.domain.sampling import Share
 from onecode_serving.http1.limits import Http1Limits
-from onecode_serving.http2.limits import Http2Limits
+from onecode_serving.http2.limits import WAITING_BYTES, Http2Limits
 from onecode_serving.listen.settings import ListenSettings
 
 if TYPE_CHECKING:
@@ -60,8 +62,14 @@ class ServingSettings(ServiceSettings):
     max_connections_per_address: int = Field(
         default=256, ge=1, description="Connections of one address; of one /64 network with IPv6."
     )
+    max_waiting_bytes: int = Field(
+        default=WAITING_BYTES, ge=1 << 20, description="Bytes that wait for slow callers, unread or unfinished, in all."
+    )
     greeting_s: float = Field(default=10.0, gt=0, description="Seconds for a TLS handshake, and for the first bytes.")
     idle_s: float = Field(default=300.0, gt=0, description="Seconds without a request before a connection is closed.")
+    stalled_s: float = Field(
+        default=30.0, gt=0, description="Seconds without progress of a caller that does not read its answers."
+    )
     connection_age_s: float = Field(
         default=1800.0, ge=0, description="Seconds, give or take a tenth, before a caller connects anew; 0: never."
     )
@@ -80,6 +88,27 @@ class ServingSettings(ServiceSettings):
     )
     shared_memory_prefix: str = Field(default="onecode_", description="Names of such memory must begin with it.")
     trace_file: Path | None = Field(default=None, description="Where traces go that callers switch on; none: refused.")
+    otlp_endpoint: str = Field(
+        default="",
+        description="Base URL of an OpenTelemetry collector (OTLP over HTTP) for spans of predictions; /v1/traces is "
+        "appended. Empty: none are made.",
+    )
+    otlp_headers_file: Path | None = Field(
+        default=None,
+        description="Headers for the collector, such as its key; name=value a line, read for each request.",
+    )
+    otlp_certificate_file: Path | None = Field(
+        default=None, description="Authority (PEM) of the collector's certificate; none: those of the system."
+    )
+    trace_random_share: float = Field(
+        default=0.001, ge=0, le=1, description="Part of all predictions that makes spans whatever they were like."
+    )
+    trace_slowest_share: float = Field(
+        default=0.01, ge=0, le=0.5, description="Slowest part of each model's answers that makes spans; 0: none."
+    )
+    trace_per_s: int = Field(
+        default=20, ge=1, le=1000, description="Predictions that make spans in one second, for whatever reason."
+    )
     open_reflection: bool = Field(
         default=False, description="Callers without a credential may ask by gRPC reflection what is served."
     )
@@ -112,6 +141,7 @@ class ServingSettings(ServiceSettings):
             connections=self.max_connections,
             greeting_s=self.greeting_s,
             idle_s=self.idle_s,
+            stalled_s=self.stalled_s,
             age_s=self.connection_age_s,
             notice_s=self.drain_notice_s,
             grace_s=self.drain_grace_s,
@@ -120,14 +150,15 @@ class ServingSettings(ServiceSettings):
 
     def http2(self) -> Http2Limits:
         """Return the bounds of an HTTP/2 connection; its windows hold the largest message."""
-        limits = Http2Limits(idle_s=self.idle_s, preface_s=self.greeting_s)
+        limits = Http2Limits(idle_s=self.idle_s, preface_s=self.greeting_s, stall_s=self.stalled_s)
         room = max(limits.stream_window, self.max_message_bytes + _ROOM)
         whole = max(limits.connection_window, room)
         return replace(limits, **{"stream_window": room, "connection_window": whole, **self.http2_limits})  # type: ignore[arg-type]
 
     def http1(self) -> Http1Limits:
         """Return the bounds of an HTTP/1 connection."""
-        return replace(Http1Limits(idle_s=self.idle_s), **self.http1_limits)  # type: ignore[arg-type]
+        limits = Http1Limits(idle_s=self.idle_s, stalled_s=self.stalled_s)
+        return replace(limits, **self.http1_limits)  # type: ignore[arg-type]
 
     def options(self) -> "OipOptions":
         """Return what callers may do beyond predictions."""
@@ -142,6 +173,24 @@ class ServingSettings(ServiceSettings):
             max_rows=self.max_rows,
         )
 
+    def share(self) -> Share:
+        """Return which predictions make spans."""
+        return Share(self.trace_random_share, self.trace_slowest_share, self.trace_per_s)
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_base_url(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)
+        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+            message = "give host, port and path only; keys belong into OTLP_HEADERS_FILE"
+            raise ValueError(message)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            message = f"expected http://host:port or https://host:port, got {value[:80]!r}"
+            raise ValueError(message)
+        return value
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if (self.tls_certificate_file is None) != (self.tls_key_file is None):
@@ -152,6 +201,9 @@ class ServingSettings(ServiceSettings):
             raise ValueError(message)
         if self.tenants_file is not None and self.api_token_sha256_file is not None:
             message = "set either TENANTS_FILE or API_TOKEN_SHA256_FILE, not both"
+            raise ValueError(message)
+        if not self.otlp_endpoint and (self.otlp_headers_file or self.otlp_certificate_file):
+            message = "OTLP_HEADERS_FILE and OTLP_CERTIFICATE_FILE need OTLP_ENDPOINT"
             raise ValueError(message)
         for name, given, kind in (
             ("HTTP2_LIMITS", self.http2_limits, Http2Limits),

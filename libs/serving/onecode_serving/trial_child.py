@@ -22,6 +22,7 @@ from onecode_serving.domain.contract import Contract, TensorSpec, parse_contract
 from onecode_serving.domain.tensors import Array
 from onecode_serving.golden import Golden, check_golden, golden_feeds, parse_golden
 from onecode_serving.probes import probe_rows
+from onecode_serving.runtime_errors import RUNTIME_ERRORS
 from onecode_serving.session import contract_of, open_session, require_same
 from onecode_serving.version import NON_FINITE, ServedVersion
 
@@ -143,7 +144,7 @@ def _with_known_ranks(contract: Contract, session: Any) -> Contract:
     names = [spec.name for spec in contract.outputs]
     try:
         single, double = (session.run(names, row) for row in probe_rows(contract)[:2])
-    except Exception as error:  # onnxruntime's errors share no public root.
+    except RUNTIME_ERRORS as error:
         raise _RefusedError("load", f"the model did not answer a probe row: {str(error)[:300]}") from error
     outputs = tuple(
         spec if spec.shape else replace(spec, shape=_shape(np.shape(one), np.shape(two)))

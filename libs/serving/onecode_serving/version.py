@@ -12,7 +12,8 @@ from onecode_serving.domain.contract import Contract, TensorSpec
 from onecode_serving.domain.cost import Cost
 from onecode_serving.domain.datatypes import FLOATS, NUMPY
 from onecode_serving.domain.tensors import Array
-from onecode_serving.session import open_session
+from onecode_serving.runtime_errors import RUNTIME_ERRORS
+from onecode_serving.session import open_session, returning
 
 _log = logging.getLogger(__name__)
 NON_FINITE = "model.non_finite_output"
@@ -89,10 +90,11 @@ class ServedVersion:
         Raises:
             OnecodeError: The model failed, or gave non-finite numbers or a wrong shape (codes ``model.…``).
         """
-        return self.checked(self.execute(feeds), self._rows(feeds))
+        rows = self._rows(feeds)
+        return self.checked(self.execute(feeds, rows), rows)
 
-    def execute(self, feeds: Mapping[str, Array]) -> list[Array]:
-        """Return all outputs as the model gives them.
+    def execute(self, feeds: Mapping[str, Array], rows: int = 1) -> list[Array]:
+        """Return all outputs as the model gives them; memory for more rows than a batch has is given back at once.
 
         Raises:
             OnecodeError: The model failed (code ``model.failed``).
@@ -102,8 +104,8 @@ class ServedVersion:
             message = f"model {self.model!r} version {self.version} is not in memory: ask again"
             raise UnavailableError(message, code="model.asleep")
         try:
-            outputs: list[Array] = call(self._names, feeds, None)
-        except Exception as error:  # onnxruntime's errors share no public root.
+            outputs: list[Array] = call(self._names, feeds, None if rows <= self.limit else returning())
+        except RUNTIME_ERRORS as error:
             _log.warning("model %s release %s failed: %s", self.model, self.release, str(error)[:300])
             message = f"model {self.model!r} version {self.version} failed on this input"
             raise OnecodeError(message, code=FAILED) from error

@@ -84,6 +84,7 @@ def open_access(settings: InferenceSettings, clock: Clock) -> Access:
         tokens_file=settings.tenants,
         clock=clock,
         verify=verify,
+        processes=settings.processes,
     )
 
 

@@ -12,14 +12,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from onecode.edge.v1 import edge_pb2
 from onecode_common.clock import Clock
 from onecode_common.loops import Loop
-from onecode_inference.domain.mirror import Key, summed, to_document
+from onecode_inference.domain.mirror import to_document
+from onecode_inference.pooled import Pool, heard, told
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
+from onecode_serving.merged import MergedCollector
+from onecode_serving.oip.service import OipService
 
 _log = logging.getLogger(__name__)
 _TURN_S = 0.25
@@ -27,6 +30,8 @@ _COLLECT_S = 1.0
 _ANSWER_S = 60.0
 _AGAIN_S = 2.0
 _DRAIN_S = 30.0
+_FIRST = 0
+"""This process, where members are known by their ids."""
 
 Start = Callable[[int], "tuple[subprocess.Popen[bytes], Connection]"]
 """Starts the member of this number, and returns the line to it."""
@@ -39,7 +44,6 @@ class Member:
     Attributes:
         told: What it serves, as a document.
         seen: What it had counted when it was asked last.
-        metrics: Its samples.
         settled: Whether its last counters are kept here.
     """
 
@@ -48,16 +52,30 @@ class Member:
     line: Connection
     told: dict[str, Any] = field(default_factory=dict)
     seen: dict[tuple[Any, ...], edge_pb2.Counter] = field(default_factory=dict)
-    metrics: dict[Key, float] = field(default_factory=dict)
     settled: bool = False
+
+
+class Ours(NamedTuple):
+    """What this process has and adds the others' share to.
+
+    Attributes:
+        plane: What it serves; the others follow it.
+        counters: Where their counts go.
+        metrics: Where their metrics go.
+        service: Answers for all of them when it is asked for statistics.
+    """
+
+    plane: DataPlane
+    counters: Counters
+    metrics: MergedCollector
+    service: OipService
 
 
 class Crew:
     """The other processes of this server, as a part of the program.
 
     Args:
-        plane: What this process serves; the others follow it.
-        counters: Where their counts go.
+        ours: Of this process.
         start: Starts one.
         number: How many.
         clock: For waits.
@@ -65,15 +83,17 @@ class Crew:
 
     name = "processes"
 
-    def __init__(self, plane: DataPlane, counters: Counters, start: Start, number: int, clock: Clock) -> None:
-        self._plane = plane
-        self._counters = counters
+    def __init__(self, ours: Ours, start: Start, number: int, clock: Clock) -> None:
+        self._plane = ours.plane
+        self._counters = ours.counters
+        self._metrics = ours.metrics
+        self._service = ours.service
+        self._pool = Pool()
         self._start = start
         self._number = number
         self._clock = clock
         self._members: dict[int, Member] = {}
         self._not_before: dict[int, float] = {}
-        self._ended: dict[Key, float] = {}
         self._collected = 0.0
         self._loop = Loop(self.name, self._turn, idle_s=_TURN_S)
 
@@ -101,10 +121,6 @@ class Crew:
         serving = sum(bool(member.told) for member in self._members.values())
         return None if serving == self._number else f"{serving} of {self._number} further processes serve"
 
-    def samples(self) -> dict[Key, float]:
-        """Return the samples of all members, those of ended ones included."""
-        return summed([self._ended, *(member.metrics for member in list(self._members.values()))])
-
     def _turn(self, stopping: threading.Event) -> bool:
         self._reap()
         wanted = self._document()
@@ -118,6 +134,8 @@ class Crew:
                 self._follow(member, wanted, collect=collect)
         if collect:
             self._collected = now
+            self._pool.take(_FIRST, self._plane.statistics("", ""))
+            self._service.others = self._pool.others(_FIRST)
         return False
 
     def _document(self) -> dict[str, Any]:
@@ -150,7 +168,8 @@ class Crew:
                     return
                 member.told = wanted
             if collect and member.told:
-                self._take(member, _ask(member, {"take": True, "settled": member.settled}))
+                others = told(self._pool.others(member.process.pid))
+                self._take(member, _ask(member, {"take": True, "settled": member.settled, "others": others}))
         except (OSError, EOFError, ValueError) as error:
             _log.warning("process %d does not answer and is replaced: %r", member.number, error)
             member.process.kill()
@@ -162,7 +181,8 @@ class Crew:
             self._counters.add(_grown(row, member.seen.get(key)))
             member.seen[key] = row
         member.settled = True
-        member.metrics = {(name, tuple(map(tuple, labels))): value for name, labels, value in answer["metrics"]}
+        self._metrics.take(str(member.process.pid), answer["metrics"])
+        self._pool.take(member.process.pid, heard(answer["statistics"]))
         for model in answer["hidden"]:
             self._plane.unload(model)
         for model in answer["shown"]:
@@ -174,7 +194,8 @@ class Crew:
         for number, member in list(self._members.items()):
             if member.process.poll() is not None:
                 _log.error("process %d of this server ended with status %s", number, member.process.returncode)
-                self._ended = summed([self._ended, _without_gauges(member.metrics)])
+                self._metrics.end(str(member.process.pid))
+                self._pool.end(member.process.pid)
                 member.line.close()
                 del self._members[number]
 
@@ -212,13 +233,8 @@ def _grown(row: edge_pb2.Counter, before: edge_pb2.Counter | None) -> edge_pb2.C
         grown.errors -= before.errors
         grown.non_finite -= before.non_finite
         grown.unassigned -= before.unassigned
+        grown.different -= before.different
+        grown.dropped -= before.dropped
         counts = [one - other for one, other in zip(row.latency.counts, before.latency.counts, strict=True)]
         grown.latency.CopyFrom(edge_pb2.LatencyHistogram(counts=counts))
     return grown
-
-
-_GAUGES = ("onecode_inference_in_flight", "onecode_inference_connections", "nv_inference_pending_request_count")
-
-
-def _without_gauges(samples: dict[Key, float]) -> dict[Key, float]:
-    return {key: value for key, value in samples.items() if key[0] not in _GAUGES}

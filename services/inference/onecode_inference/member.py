@@ -20,12 +20,13 @@ from onecode_common.telemetry import configure_logging
 from onecode_delivery.store import ModelStore
 from onecode_inference.__main__ import open_access
 from onecode_inference.domain.mirror import routes_of
+from onecode_inference.pooled import by_version, heard, told
 from onecode_inference.service import SOURCE, new_faces
 from onecode_inference.settings import InferenceSettings
 from onecode_serving.assembly import new_plane
 from onecode_serving.counters import Counters
 from onecode_serving.loading import load_version
-from onecode_serving.metrics import samples_of
+from onecode_serving.merged import document_of
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ class Member:
             return {}
         if question.get("settled"):
             self._counters.settle(self._taken)
+        if "others" in question:
+            self._faces.service.others = by_version(heard(question["others"]))
         if "stop" in question:
             self.stop()
         return self._counted()
@@ -98,7 +101,8 @@ class Member:
         hidden = self._plane.state.table.hidden
         return {
             "counters": base64.b64encode(batch.SerializeToString()).decode(),
-            "metrics": [[name, labels, value] for (name, labels), value in samples_of(self._metrics).items()],
+            "metrics": document_of(self._metrics),
+            "statistics": told(by_version(self._plane.statistics("", ""))),
             "hidden": sorted(hidden - self._told),
             "shown": sorted(self._told - hidden),
         }

@@ -18,12 +18,13 @@ from onecode_inference.staging import Staging, answering
 from onecode_inference.state import ModelState, StateFile
 from onecode_inference.watch import Watch
 from onecode_serving.data_plane import DataPlane
-from onecode_serving.domain.probation import COMMIT, REVERT
+from onecode_serving.domain.probation import COMMIT, REVERT, START_LIMIT
 from onecode_serving.domain.routing import Route
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT_S = 1.0
 _STAGE_AGAIN_S = 2.0
+_STEADY_S = 60.0
 
 
 class Reconciler:
@@ -69,9 +70,11 @@ class Reconciler:
         self._stage_at = 0.0
         self._wait_s = _FIRST_WAIT_S
         self._woken = threading.Event()
+        self._began = clock.monotonic()
         plane.announce({}, "starting")
         for known in self._models.values():
             known.starts += bool(known.probation)
+            known.shadow_starts += bool(known.shadow)
         state.save(self._models)
 
     @property
@@ -153,6 +156,7 @@ class Reconciler:
     def _stage(self, entry: ModelPolicy) -> None:
         state = self._models.setdefault(entry.name, ModelState())
         self._why[entry.name] = ""
+        self._look_at_shadow(entry, state)
         for arm in arms_of(entry):
             if arm.digest in state.banned:
                 how, _, cause = state.banned[arm.digest].partition(" ")
@@ -165,6 +169,13 @@ class Reconciler:
                 state.ban(arm.digest, REJECTED, staged.cause)
             elif not staged.ready:
                 self._why[entry.name] = staged.why
+
+    def _look_at_shadow(self, entry: ModelPolicy, state: ModelState) -> None:
+        """Let go of a shadow that the policy no longer names, or that takes this process down again and again."""
+        if state.shadow_starts >= START_LIMIT:
+            state.ban(state.shadow, ROLLED_BACK, "crash")
+        if entry.shadow is None or entry.shadow.digest != state.shadow or state.shadow in state.banned:
+            state.shadow, state.shadow_starts = "", 0
 
     def _switch(self, entry: ModelPolicy) -> None:
         state = self._models[entry.name]
@@ -179,6 +190,8 @@ class Reconciler:
             self._actions.reached(entry, target, SWITCHING)
         before = answering(self._plane, entry.name)
         self._plane.set_routes({**self._plane.routes(), entry.name: route})
+        if route.shadow is not None:
+            state.shadow = route.shadow.digest
         self._settle(entry, route, state, before)
 
     def _settle(self, entry: ModelPolicy, route: Route, state: ModelState, before: str) -> None:
@@ -205,9 +218,11 @@ class Reconciler:
     def _judge(self) -> None:
         for entry in self._policy.models if self._policy else ():
             watch = self._watches.get(entry.name)
+            state = self._models[entry.name]
+            if self._clock.monotonic() - self._began >= _STEADY_S:
+                state.shadow_starts = 0
             if watch is None:
                 continue
-            state = self._models[entry.name]
             judgement = watch.look(state, self._plane.counters, self._clock.monotonic())
             if judgement.kind == REVERT:
                 self._revert(entry, watch.digest, judgement.cause, judgement.detail)
@@ -262,9 +277,9 @@ class Reconciler:
             self._plane.set_routes({name: route for name, route in routes.items() if name in named})
         if any(self._why.values()):
             return
-        keep = {digest for route in self._plane.routes().values() for digest in route.digests}
+        keep = {digest for route in self._plane.routes().values() for digest in route.held}
         for entry in entries:
-            keep |= {*entry.digests, *entry.rollback_to}
+            keep |= {*entry.held, *entry.rollback_to}
             if self._models[entry.name].committed:
                 keep.add(self._models[entry.name].committed)
         self._staging.retire_but(frozenset(keep))

@@ -10,11 +10,12 @@ from prometheus_client.registry import Collector
 
 from onecode.edge.v1 import edge_pb2
 from onecode_common.clock import Clock
+from onecode_common.errors import InvalidError
 from onecode_common.loops import Loop
 from onecode_common.program import Part
 from onecode_delivery.policy import Policy
 from onecode_inference.actions import Actions
-from onecode_inference.crew import Crew, Start
+from onecode_inference.crew import Crew, Ours, Start
 from onecode_inference.ports import Distribution, Publisher, Sequences, Trial
 from onecode_inference.reconcile import Reconciler
 from onecode_inference.reporter import Reporter, Voice
@@ -22,10 +23,11 @@ from onecode_inference.settings import InferenceSettings
 from onecode_inference.staging import Staging
 from onecode_inference.state import StateFile
 from onecode_serving.access.access import Access
-from onecode_serving.assembly import new_plane
+from onecode_serving.assembly import new_plane, read_options
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
-from onecode_serving.metrics import ServingCollector, SummedCollector
+from onecode_serving.merged import MergedCollector
+from onecode_serving.metrics import ServingCollector
 from onecode_serving.server import Bounds, ModelServer
 
 SOURCE = "cloud"
@@ -68,13 +70,19 @@ def new_faces(
         access: Lets in.
         doors: Descriptors of bound sockets; none: the addresses are opened.
     """
-    bounds = Bounds(settings.http2(), settings.http1())
+    bounds = Bounds(settings.http2(), settings.http1(), settings.max_waiting_bytes)
     faces = ModelServer(plane, access, settings.listening(doors), settings.options(), bounds)
-    return faces, ServingCollector(plane, faces.server, lambda: faces.guards, access.refused)
+    told = (lambda: faces.guards, access.refused, plane.shadows.view, lambda: faces.traces)
+    return faces, ServingCollector(plane, faces.server, *told)
 
 
 def build(settings: InferenceSettings, ports: Ports) -> Service:
-    """Return the service; nothing runs before its parts are started."""
+    """Return the service; nothing runs before its parts are started.
+
+    Raises:
+        InvalidError: The settings do not fit each other.
+    """
+    _require_one_process_for_windows(settings)
     counters = Counters()
     plane = new_plane(settings, counters, ports.clock, SOURCE)
     voice = Voice(SOURCE, secrets.token_hex(8), ports.publisher, ports.sequences)
@@ -89,9 +97,11 @@ def build(settings: InferenceSettings, ports: Ports) -> Service:
     state = StateFile(settings.home_dir / "state.json")
     reconciler = Reconciler(ports.distribution, plane, staging, actions, state, ports.clock, on_policy)
     faces, own = new_faces(settings, plane, ports.access, ports.doors)
-    crew = None
+    crew, merged = None, None
     if ports.start_member is not None:
-        crew = Crew(plane, counters, ports.start_member, settings.processes - 1, ports.clock)
+        merged = MergedCollector(own)
+        ours = Ours(plane, counters, merged, faces.service)
+        crew = Crew(ours, ports.start_member, settings.processes - 1, ports.clock)
     parts: list[Part] = [
         Loop("reconcile", reconciler.turn, idle_s=_TURN_S),
         Loop("reports", reporter.turn, idle_s=_TURN_S),
@@ -99,8 +109,20 @@ def build(settings: InferenceSettings, ports: Ports) -> Service:
         faces,
         _Serving(plane),
     ]
-    collector = own if crew is None else SummedCollector(own, crew.samples)
-    return Service(parts, reconciler, reporter, plane, collector)
+    return Service(parts, reconciler, reporter, plane, merged or own)
+
+
+def _require_one_process_for_windows(settings: InferenceSettings) -> None:
+    """Refuse windows of rows where a sequence's next row may come to another process than its last one."""
+    if settings.processes == 1 or settings.models_file is None:
+        return
+    windowed = [name for name, one in read_options(settings.models_file).items() if one.window is not None]
+    if windowed:
+        message = (
+            f"model {windowed[0]!r} has a window, and a sequence's rows must all come to one process: "
+            f"set PROCESSES to 1, not {settings.processes}"
+        )
+        raise InvalidError(message, code="settings.window", params={"model": windowed[0]})
 
 
 class _Serving:

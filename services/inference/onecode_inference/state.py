@@ -25,6 +25,8 @@ class ModelState:
         probation: Digest that is being watched; empty if none is.
         served_s: How long it has been.
         starts: How often this process was started meanwhile.
+        shadow: Digest that is shown requests and answers nobody; empty if none is.
+        shadow_starts: How often this process was started meanwhile, and did not live for long.
     """
 
     committed: str = ""
@@ -33,6 +35,8 @@ class ModelState:
     probation: str = ""
     served_s: float = 0.0
     starts: int = 0
+    shadow: str = ""
+    shadow_starts: int = 0
 
     def ban(self, digest: str, state: str, cause: str) -> None:
         """Note that a version failed here; the oldest of very many are forgotten."""
@@ -63,7 +67,7 @@ class StateFile:
 
     def save(self, models: dict[str, ModelState]) -> None:
         """Write the state if it changed; a disk that does not take it is logged, because serving goes on."""
-        document = {"schema": _SCHEMA, "models": {name: asdict(state) for name, state in models.items()}}
+        document = {"schema": _SCHEMA, "models": {name: _entry(state) for name, state in models.items()}}
         content = json.dumps(document, sort_keys=True).encode()
         if content == self._last:
             return
@@ -72,3 +76,11 @@ class StateFile:
             self._last = content
         except OnecodeError as error:
             _log.warning("the state cannot be kept: %s", error.message)
+
+
+def _entry(state: ModelState) -> dict[str, Any]:
+    entry = asdict(state)
+    if not state.shadow:
+        # An earlier release cannot read these.
+        del entry["shadow"], entry["shadow_starts"]
+    return entry

@@ -6,6 +6,7 @@ Extensions: creation, termination, checksum (SHA-256 of one PATCH), expiration.
 import hashlib
 from base64 import b64decode
 from binascii import Error as Base64Error
+from contextlib import AsyncExitStack
 from email.utils import format_datetime
 from typing import Any
 
@@ -115,19 +116,21 @@ def _install_append(app: FastAPI, uploads: Uploads, project: str) -> None:
 
 
 async def _take(body: Any, target: Append, checksum: "_Checksum") -> int:
-    try:
-        async for piece in body:
-            checksum.update(piece)
-            await run_in_threadpool(target.write, piece)
-        checksum.check()
-    except (ClientDisconnect, OnecodeError) as error:
-        # A cut line or a full disk keeps what came before; what breaks a promise is taken back.
-        keeps = isinstance(error, ClientDisconnect) or error.code in ("disk.full", "upload.stalled")
-        await run_in_threadpool(target.end if keeps and not checksum.wanted else target.undo)
-        raise
-    except BaseException:
-        await run_in_threadpool(target.undo)
-        raise
+    async with AsyncExitStack() as undoing:
+        undoing.push_async_callback(run_in_threadpool, target.undo)
+        try:
+            async for piece in body:
+                checksum.update(piece)
+                await run_in_threadpool(target.write, piece)
+            checksum.check()
+        except (ClientDisconnect, OnecodeError) as error:
+            # A cut line or a full disk keeps what came before; what breaks a promise is taken back.
+            keeps = isinstance(error, ClientDisconnect) or error.code in ("disk.full", "upload.stalled")
+            if keeps and not checksum.wanted:
+                undoing.pop_all()
+                await run_in_threadpool(target.end)
+            raise
+        undoing.pop_all()
     return await run_in_threadpool(target.end)
 
 

@@ -1,6 +1,7 @@
 """Say what a caller may do with the bytes of an upload: begin, append, ask, give up."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -90,12 +91,11 @@ class Uploads:
         """
         upload = self._ports.records.upload(project, check_id(upload_id, "upload"))
         target = self._ports.files.open(upload_id)
-        try:
+        with ExitStack() as closing:
+            closing.callback(target.close)
             check_offset(upload_id, offset, self._ports.files.durable(upload_id))
             check_end(offset + (count or 0), upload.length)
-        except BaseException:
-            target.close()
-            raise
+            closing.pop_all()
         return Append(upload, target, offset, self._finished)
 
     def remove(self, project: str, upload_id: str, principal: str) -> None:

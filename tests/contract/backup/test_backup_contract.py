@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import BigInteger, Boolean, Double, Integer, LargeBinary, MetaData, Table, insert, select
+from sqlalchemy import BigInteger, Boolean, Double, Integer, LargeBinary, MetaData, Table, insert, select, text
 
 from onecode_common.database import Database
 from onecode_common.errors import ConflictError, InvalidError, OnecodeError, PreconditionError
@@ -152,6 +152,23 @@ def test_everything_comes_back_as_it_was(used: Installation, new_installation: C
     assert (fresh.home / "current").readlink() == Path("keys/console.key")
     assert (fresh.home / "VERSION").read_text() == "1\n"
     assert not list(fresh.home.glob(".restoring*"))
+
+
+@pytest.mark.parametrize("new_installation", ["servers"], indirect=True)
+def test_a_schema_of_a_later_release_is_refused_before_anything_is_written(
+    used: Installation, new_installation: Callable[[], Installation]
+) -> None:
+    with closing(Database(used.url("rollout"))) as database, database.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    file = used.home.parent / "later.backup"
+    taken = take(used.where, file, SECRET, NOW, told)
+    fresh = new_installation()
+    with pytest.raises(PreconditionError) as refusal:
+        restore(file, fresh.where, SECRET, told)
+    assert "holds records of rollout in schema 9999, this release knows" in refusal.value.message
+    assert f"release {taken.release} or later" in refusal.value.hint
+    assert not fresh.home.exists()
+    assert not fresh.rows("console")
 
 
 def test_automatic_numbers_go_on_after_a_restore(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
 from onecode_common.errors import (
@@ -20,6 +21,7 @@ from onecode_common.errors import (
     UnauthenticatedError,
 )
 from onecode_common.restored import JUMP, mark_restored
+from onecode_rollout.adapters.signatures import TufFleetSigner
 from onecode_rollout.domain.plan import Budget, Step
 from onecode_rollout.domain.reports import ActionReport, CounterReport, Report, StatusReport
 
@@ -507,3 +509,20 @@ def test_every_change_leaves_an_unbroken_trail(world: Any) -> None:
             row.action for row in rows.reports._connection.execute(text("SELECT action FROM audit ORDER BY sequence"))
         ]
     assert actions[-2:] == ["rollout.create", "rollout.pause"]
+
+
+def test_policies_are_signed_again_once_when_the_key_has_changed(world: Any) -> None:
+    running(world)
+    with world.records.transaction() as rows:
+        before = rows.policies.fleet()
+    world.service.policies.resign_for_key()
+    world.signer = TufFleetSigner(Ed25519PrivateKey.generate())
+    world.restart()
+    for _ in range(2):
+        world.service.policies.resign_for_key()
+        with world.records.transaction() as rows:
+            fleet = rows.policies.fleet()
+        assert fleet.version == before.version + 1
+        assert world.signer.made(fleet.metadata)
+    world.turn()
+    assert world.registry.version_served == fleet.version

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 HOW_TO = ROOT / "docs" / "how-to"
-PAGES = ("predict", "secure-serving", "stream-and-sequences", "shared-memory", "migrate-serving")
+PAGES = ("predict", "secure-serving", "stream-and-sequences", "shared-memory", "migrate-serving", "trace-predictions")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

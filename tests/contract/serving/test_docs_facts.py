@@ -19,6 +19,7 @@ from onecode_inference.settings import InferenceSettings
 from onecode_serving.counters import Counters
 from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.options import CacheOptions, LogOptions, WindowOptions, parse_options
+from onecode_serving.domain.spans import Times, Told, Version, http_face, rpc_face, spans_of
 from onecode_serving.domain.tenants import parse_tenants
 from onecode_serving.http1.limits import Http1Limits
 from onecode_serving.http2.limits import Http2Limits
@@ -150,3 +151,22 @@ def test_every_metric_that_is_named_is_told() -> None:
     named = set(re.findall(r"`((?:nv|onecode)_inference_\w+)`", dashboards + text_of("secure-serving")))
     assert len(named) >= 13
     assert {re.sub(r"_(count|total)$", "", name) if name not in told else name for name in named} <= told
+
+
+def test_the_choice_of_traces_is_the_default() -> None:
+    for name, default, _ in rows("trace-predictions", "setting"):
+        field = InferenceSettings.model_fields[name.strip("`").lower()]
+        assert (str(field.default) if field.default is not None else "") == default
+
+
+def test_every_attribute_of_a_span_is_described() -> None:
+    version = Version("m", "1", "sha256:0", 1, "stable")
+    times = Times(1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    told = [
+        Told(face, "", version, times, "slow", 1, 1, 1, error="a.b", status="c")
+        for face in (rpc_face("ModelInfer"), http_face(versioned=False))
+    ]
+    names = {name for one in told for span in (spans_of(one)[0], *spans_of(one)[1]) for name in span.attributes}
+    table = "".join(row[0] for row in rows("trace-predictions", "attribute"))
+    assert set(re.findall(r"`([\w.]+)`", table)) | {"onecode.sampled_by"} == names
+    assert "`onecode.sampled_by`" in text_of("trace-predictions")

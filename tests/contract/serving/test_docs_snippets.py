@@ -123,6 +123,7 @@ def test_curl_gets_the_same_answer(everybody: Place) -> None:
 def test_streams_and_windows_say_what_the_page_says(everybody: Place) -> None:
     said = everybody.python("stream-and-sequences").splitlines()
     assert said[:5] == [f"answered: {number}" for number in range(5)]
+    assert said.pop(5) == "followed: 5"
     assert [line.split(" ", 1)[0] for line in said[5:7]] == ["StatusCode.FAILED_PRECONDITION"] * 2
     assert said[7:] == ["wear [[2. 0.]]", "wear [[ 3. -1.]]", "wear [[ 4. -2.]]"]
 

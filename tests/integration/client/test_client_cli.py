@@ -131,6 +131,26 @@ def test_a_rollout_is_started_from_words(server: Any, answer: Any, token_file: P
     assert body["plan"]["preset"] == {"min_observe_seconds": 5}
 
 
+@pytest.mark.parametrize(("text", "seconds"), [("600", 600), ("90s", 90), ("10m", 600), ("2h", 7200)])
+def test_a_rollout_may_begin_in_shadow(server: Any, answer: Any, token_file: Path, text: str, seconds: int) -> None:
+    shadow = {"pairs": 120, "different": 7, "running": True}
+    server.script = lambda request: (
+        answer(200, {"version": VERSION})
+        if request.method == "GET"
+        else answer(200, {"rollout": {"rollout_id": "ro_1", "state": "running", "plan": {}, "shadow": shadow}})
+    )
+    result = run(server, token_file, "rollout", "start", "--model", "m:2", "--shadow", text)
+    assert result.exit_code == 0, result.stderr
+    assert server.seen[-1].json()["plan"]["shadow_seconds"] == seconds
+    assert "different" in result.stdout
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "m", "10d", "ten", "1.5h"])
+def test_a_shadow_that_is_no_time_is_wrong_usage(server: Any, answer: Any, token_file: Path, text: str) -> None:
+    server.script = lambda _request: answer(200, {"version": VERSION})
+    assert run(server, token_file, "rollout", "start", "--model", "m:2", f"--shadow={text}").exit_code == 2
+
+
 @pytest.mark.parametrize("steps", ["0,100", "101", "ten", ""])
 def test_steps_that_are_no_percentages_are_wrong_usage(server: Any, answer: Any, token_file: Path, steps: str) -> None:
     server.script = lambda _request: answer(200, {"version": VERSION})

@@ -227,3 +227,11 @@ class Call(grpc.RpcError):
 )
 def test_a_status_without_our_details_is_understood_as_well(code: grpc.StatusCode, error: type[OnecodeError]) -> None:
     assert type(unpack(Call(code))) is error
+
+
+def test_a_call_on_a_line_that_was_just_closed_is_refused(bench: Bench) -> None:
+    """Another thread may close it at any moment, when a service stops; grpcio itself would end the process here."""
+    stub = bench.stub("console")
+    bench.channels[-1].close()
+    with pytest.raises(ValueError, match="closed"):
+        stub.GetUpload(pb.GetUploadRequest())

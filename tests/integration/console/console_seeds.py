@@ -181,7 +181,7 @@ ACTIONS = {
 
 
 def rollouts() -> list[ro.Rollout]:
-    """Return releases in five states."""
+    """Return releases in five states, and one in shadow."""
     succeeded = rollout("r_first", "succeeded", "", 0.004)
     ago(succeeded, "finished", minutes=5)
     back = rollout("r_back", "rolled_back", "errors", 0.031)
@@ -195,7 +195,23 @@ def rollouts() -> list[ro.Rollout]:
         back,
         succeeded,
         fresh,
+        in_shadow(),
     ]
+
+
+def in_shadow() -> ro.Rollout:
+    """Return a release whose candidate answers nobody yet."""
+    one = ro.Rollout(rollout_id="r_shadow", project="default", state="running", stable=V1, created_by="admin")
+    one.plan.model, one.plan.candidate, one.plan.shadow_seconds = "shuttle", V2, 600
+    one.plan.segments.append("cloud")
+    one.plan.steps.add(share=1000)
+    one.stable_release, one.candidate_release = 1, 2
+    ago(one, "started", minutes=4)
+    one.stable_count.requests = 9000
+    one.shadow.pairs, one.shadow.different, one.shadow.failed, one.shadow.dropped = 120, 7, 0, 8880
+    one.shadow.largest_difference, one.shadow.running, one.shadow.needed_pairs = 0.3125, True, 200
+    one.next_actions.extend(ACTIONS["running"])
+    return one
 
 
 def decisions() -> list[ro.Decision]:

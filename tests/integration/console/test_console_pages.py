@@ -22,6 +22,7 @@ PAGES = [
     "/p/default/rollouts/r_back",
     "/p/default/rollouts/r_first",
     "/p/default/rollouts/r_fresh",
+    "/p/default/rollouts/r_shadow",
     "/p/default/gateways",
     "/p/default/gateways?only=stale",
     "/p/default?part=live",
@@ -117,6 +118,17 @@ def test_the_evidence_of_a_release_is_drawn_and_told(stand: Any) -> None:
     assert "version v2 fails more often" in text
     assert "replayed, same result" in text
     assert "replay differs" in text
+
+
+def test_what_a_shadow_found_is_told_and_its_steps_have_not_begun(stand: Any) -> None:
+    with stand.browser() as browser:
+        text = browser.get("/p/default/rollouts/r_shadow").text
+    assert "Running in shadow: v2 is shown requests and answers nobody." in text
+    assert "80 more requests are needed before its first step." in text
+    assert "<b>8,880</b>" not in text
+    assert "8,880 had no spare time" in text
+    assert "<b>0.312</b>" in text
+    assert "Not begun" in text
 
 
 def test_bytes_of_a_page_stay_small(stand: Any) -> None:

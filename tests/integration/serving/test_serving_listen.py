@@ -173,10 +173,28 @@ def test_a_peer_that_does_not_read_is_not_read_either_and_then_cut(
         until(lambda: plane.engines)
         for number in range(100):
             assert good.ask(b"later %d" % number) == b"%d" % number
+        assert plane.budget.used > 20_000_000, "what waits in the transport is counted as what waits in engines"
         slow.send(b"ask unheard\n")
         until(lambda: server.counts.stalled == 1, "the peer that does not read is cut")
         assert plane.engines[0].lines == 1
         assert good.ask(b"ask x") == b"x"
+        until(lambda: plane.budget.used == 0, "a peer that is cut waits for nothing")
+
+
+def test_who_does_not_read_is_cut_when_all_of_them_hold_too_much(
+    plane: LinePlane, callers: Callable[..., Caller]
+) -> None:
+    plane.budget.limit = 50_000_000
+    with listening(plane, stalled_s=60) as server:
+        slow = [callers(server.port) for _ in range(4)]
+        good = callers(server.port)
+        for one in slow:
+            one.send(b"big 20000000\n")
+            until(lambda: good.ask(b"ask x") == b"x")
+        until(lambda: server.counts.stalled >= 1, "the one that is too many is cut")
+        until(lambda: plane.budget.used <= plane.budget.limit)
+        assert server.counts.stalled <= 2
+        assert good.ask(b"later x") == b"x"
 
 
 def test_a_slow_reader_that_reads_gets_everything(plane: LinePlane, callers: Callable[..., Caller]) -> None:
@@ -188,6 +206,7 @@ def test_a_slow_reader_that_reads_gets_everything(plane: LinePlane, callers: Cal
             got += len(caller.file.read(500_000))
             time.sleep(0.02)
         assert (got, caller.line(), server.counts.stalled) == (20_000_000, b"end", 0)
+        until(lambda: plane.budget.used == 0, "all of it is taken")
 
 
 def test_who_asks_nothing_for_long_is_let_go(plane: LinePlane, callers: Callable[..., Caller]) -> None:

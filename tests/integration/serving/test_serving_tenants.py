@@ -4,6 +4,7 @@ import functools
 import hashlib
 import http.client
 import json
+import queue
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,6 +85,33 @@ def infer(client: Any, model: str, key: str) -> str:
     return grpc_status(lambda: client.infer(model, [tensor], headers={"authorization": f"Bearer {key}"}))
 
 
+class Stream:
+    """One stream, asked one request at a time."""
+
+    def __init__(self, server: Server, key: str) -> None:
+        self.answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.client = triton_grpc.InferenceServerClient(server.grpc)
+        self.client.start_stream(self._told, headers={"authorization": f"Bearer {key}"})
+
+    def ask(self, model: str) -> str:
+        """Return why the request is refused, empty if it is not."""
+        tensor = triton_grpc.InferInput("features", [1, 4], "FP32")
+        tensor.set_data_from_numpy(np.ones((1, make.FEATURES), np.float32))
+        self.client.async_stream_infer(model, [tensor])
+        return self.answers.get(timeout=20)
+
+    def _told(self, result: object, error: InferenceServerException | None) -> None:
+        del result
+        self.answers.put("" if error is None else str(error.message()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.stop_stream()
+        self.client.close()
+
+
 def test_keys_models_verbs_and_rates_hold_on_both_faces(server: Server) -> None:
     with Rest(server, "plus") as plus, Rest(server, "chief") as chief, Rest(server, "slow") as slow:
         assert (plus.infer("plus"), plus.infer("dense"), plus.infer("absent")) == (200, 404, 404)
@@ -134,3 +162,36 @@ def test_a_revoked_key_is_refused_on_connections_that_are_open(server: Server, p
         while infer(client, "plus", "plus") != "OK":
             assert time.monotonic() < end
         assert plus.infer("plus") == 200
+
+
+def test_a_key_that_is_added_is_let_in_on_connections_that_were_refused(server: Server, path: Path) -> None:
+    write(path, CHIEF)
+    end = time.monotonic() + 10
+    with triton_grpc.InferenceServerClient(server.grpc) as client, Rest(server, "plus") as plus:
+        while infer(client, "plus", "plus") == "OK":
+            assert time.monotonic() < end
+        assert [infer(client, "plus", "plus") for _ in range(4)] == ["UNAUTHENTICATED"] * 4
+        assert [plus.infer("plus") for _ in range(2)] == [401, 401]
+        write(path, CHIEF, PLUS)
+        while infer(client, "plus", "plus") != "OK":
+            assert time.monotonic() < end
+        assert plus.infer("plus") == 200
+
+
+def test_rules_that_change_hold_on_streams_that_are_open(server: Server, path: Path) -> None:
+    with Stream(server, "plus") as stream:
+        assert [stream.ask("plus") for _ in range(3)] == ["", "", ""]
+        assert "model 'dense' is not known here" in stream.ask("dense")
+        write(path, {**PLUS, "models": ["dense"]}, secret_names=True)
+        end = time.monotonic() + 10
+        while not stream.ask("plus"):
+            assert time.monotonic() < end
+        assert [stream.ask("dense") for _ in range(3)] == ["", "", ""]
+        write(path, CHIEF)
+        while not (why := stream.ask("dense")):
+            assert time.monotonic() < end
+        assert "bearer token is not known" in why
+        assert "bearer token is not known" in stream.ask("plus"), "the stream stays, and says so for each request"
+        write(path, PLUS)
+        while stream.ask("plus"):
+            assert time.monotonic() < end

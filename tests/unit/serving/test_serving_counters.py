@@ -3,7 +3,8 @@
 import threading
 
 from onecode.edge.v1 import edge_pb2
-from onecode_serving.counters import LATENCY_EDGES_US, MAX_ROWS, CounterKey, Counters
+from onecode_serving.counters import LATENCY_EDGES_US, MAX_ROWS, CounterKey, Counters, Totals
+from onecode_serving.domain.comparison import Findings, Pair
 
 STABLE = CounterKey("m", "r_1", 3, "sha256:" + "1" * 64, "stable")
 CANDIDATE = STABLE._replace(role="candidate", digest="sha256:" + "2" * 64)
@@ -109,3 +110,33 @@ def test_totals_by_version_go_over_all_intervals_and_rollouts() -> None:
     counters.record(STABLE._replace(rollout="r_2"), 200, 0.001)
     totals = counters.totals(STABLE.digest)
     assert (totals.requests, totals.errors) == (2, 1)
+
+
+SHADOW = CounterKey("m", "r", 1, "sha256:" + "2" * 64, "shadow")
+
+
+def test_what_shadows_find_is_reported_apart_and_again_until_it_arrived() -> None:
+    counters = Counters(60)
+    found = Findings(failed=1, non_finite=1, dropped=5, largest=0.5)
+    found.compared([Pair(same=False, difference=0.25)])
+    counters.record_shadow(SHADOW, 120, found)
+    (row,) = counters.take(130)
+    assert (row.role, row.requests, row.errors, row.non_finite) == ("shadow", 2, 1, 1)
+    assert (row.different, row.dropped, row.largest_difference) == (1, 5, 0.5)
+    counters.settle([row])
+    assert counters.take(130) == []
+    counters.record_shadow(SHADOW, 121, Findings(dropped=1))
+    (grown,) = counters.take(130)
+    assert (grown.requests, grown.dropped) == (2, 6)
+    assert counters.totals(SHADOW.digest) == Totals()
+
+
+def test_what_another_process_found_in_shadow_adds_up_and_is_no_version_s_history() -> None:
+    counters, other = Counters(60), Counters(60)
+    other.record_shadow(SHADOW, 120, Findings(same=3, largest=0.75, dropped=1))
+    counters.record_shadow(SHADOW, 120, Findings(same=2, largest=0.25))
+    for row in other.take(130):
+        counters.add(row)
+    (whole,) = counters.take(130)
+    assert (whole.requests, whole.dropped, whole.largest_difference) == (5, 1, 0.75)
+    assert counters.totals(SHADOW.digest) == Totals()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from onecode_common.errors import NotFoundError
-from onecode_common.files import flush_directory, storage_error
+from onecode_common.files import flush_directory, storage_error, whole_or_removed
 from onecode_common.ids import hex_of
 
 PIECE = 1 << 20
@@ -55,14 +55,10 @@ class DirectoryObjects:
     def fetch(self, hex_digest: str, path: Path) -> None:
         """Write the object to a new file, checked against its name."""
         digest = hashlib.sha256()
-        with path.open("xb") as target:
-            try:
-                for piece in self.read(hex_digest):
-                    digest.update(piece)
-                    target.write(piece)
-            except BaseException:
-                path.unlink()
-                raise
+        with path.open("xb") as target, whole_or_removed(path):
+            for piece in self.read(hex_digest):
+                digest.update(piece)
+                target.write(piece)
         if digest.hexdigest() != hex_digest:
             path.unlink()
             raise self._set_aside(self._path(hex_digest), hex_digest)
@@ -104,16 +100,13 @@ class DirectoryObjects:
 
     def _write(self, path: Path, pieces: Iterator[bytes]) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        try:
+        with whole_or_removed(Path(temporary)):
             with os.fdopen(handle, "wb") as file:
                 for piece in pieces:
                     file.write(piece)
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
         # A new file is only as durable as the chain of names that leads to it.
         flush_directory(path.parent)
         flush_directory(self._root)

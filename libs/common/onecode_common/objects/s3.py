@@ -12,6 +12,7 @@ from minio import Minio
 from minio.error import MinioException, S3Error
 
 from onecode_common.errors import ExhaustedError, InvalidError, NotFoundError, UnavailableError
+from onecode_common.files import whole_or_removed
 from onecode_common.ids import hex_of
 from onecode_common.objects.directory import PIECE
 
@@ -95,14 +96,10 @@ class S3Objects:
     def fetch(self, hex_digest: str, path: Path) -> None:
         """Write the object to a new file, checked against its name."""
         digest = hashlib.sha256()
-        with path.open("xb") as target:
-            try:
-                for piece in self.read(hex_digest):
-                    digest.update(piece)
-                    target.write(piece)
-            except BaseException:
-                path.unlink()
-                raise
+        with path.open("xb") as target, whole_or_removed(path):
+            for piece in self.read(hex_digest):
+                digest.update(piece)
+                target.write(piece)
         if digest.hexdigest() != hex_digest:
             path.unlink()
             raise _damaged(hex_digest)

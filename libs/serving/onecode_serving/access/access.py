@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
+from weakref import WeakSet
 
 from onecode_common.addresses import split_address
 from onecode_common.clock import Clock
@@ -43,9 +44,9 @@ class Access:
             changes; a change that cannot be read is logged and the last good one stays in force.
         verify: Returns the principal that a signed token proves, or None; a plain True means some service.
         clock: Time of day for the expiry of keys, monotonic for how long a verdict is remembered.
+        processes: That serve together and know nothing of each other's callers: each allows its share of a limit.
 
     Attributes:
-        generation: Changes with the rules; a :class:`Grant` of another generation must not be used.
         trouble: Why the newest tenants file is not in force, or None.
 
     Raises:
@@ -60,9 +61,11 @@ class Access:
         tokens_file: Path | None,
         clock: Clock,
         verify: Callable[[str], bool | str | None] | None = None,
+        processes: int = 1,
     ) -> None:
         self._anonymous = anonymous
         self._file = tokens_file
+        self._processes = processes
         self._clock = clock
         self._verify = verify
         self._stamp: tuple[int, int, int] | None = None
@@ -70,14 +73,14 @@ class Access:
         self._meters: dict[str, Meters] = {}
         self._signed: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
-        self.generation = 0
+        self._given: WeakSet[Grant] = WeakSet()
         self.trouble: str | None = None
         public = [address for address in addresses if not is_loopback(address)]
         if anonymous and public:
             message = f"anonymous prediction on {public[0]}, which others can reach: set a token file instead"
             raise InvalidError(message, code="serving.anonymous", params={"address": public[0]})
         self._reload()
-        self._everybody = self._grant(_ANYBODY, _FOREVER)
+        self._everybody = Grant(_ANYBODY, Meters())
 
     def admit(self, authorization: str | None, certificate: str | None = None, now: float | None = None) -> Grant:
         """Return what the caller may do.
@@ -157,13 +160,10 @@ class Access:
         return self._grant(tenant, now + left)
 
     def _grant(self, tenant: Tenant, until: float) -> Grant:
-        return Grant(
-            tenant,
-            self._meters.setdefault(tenant.principal, Meters()),
-            until=until,
-            generation=self.generation,
-            secret_names=self._tenants.secret_names,
-        )
+        meters = self._meters.setdefault(tenant.principal, Meters())
+        grant = Grant(tenant, meters, until=until, secret_names=self._tenants.secret_names)
+        self._given.add(grant)
+        return grant
 
     def _reload(self) -> None:
         if self._file is None:
@@ -181,7 +181,7 @@ class Access:
             message = f"cannot read the token file {self._file}: create it or correct the setting"
             raise InvalidError(message, code="serving.tokens") from error
         try:
-            tenants = parse_tenants(text)
+            tenants = parse_tenants(text, self._processes)
         except InvalidError as error:
             message = f"the token file {self._file}: {error.message}"
             raise InvalidError(message, code="serving.tokens") from error
@@ -189,5 +189,8 @@ class Access:
         known = {*tenants.named, *(one.principal for one in tenants.keys.values())}
         with self._lock:
             self._meters = {name: meters for name, meters in self._meters.items() if name in known}
-        self.generation += 1
+        # What was given under other rules ends: whoever holds it asks again.
+        for grant in self._given:
+            grant.until = -_FOREVER
+        self._given.clear()
         self.trouble = None

@@ -48,13 +48,13 @@ class Grant:
 
     Attributes:
         principal: Who it is, for metrics.
-        until: Monotonic seconds after which the credential must be shown again; infinity: never.
-        generation: Of the rules that it was made under; under others it says nothing.
+        until: Monotonic seconds after which the credential must be shown again; infinity: never, as long as the rules
+            stay as they are.
         free: Every model may be read and asked without limit, so that neither :meth:`take` nor, for the verbs ``read``
             and ``infer``, :meth:`check` needs to be called. It says nothing about ``admin``.
     """
 
-    __slots__ = ("_meters", "_secret", "_tenant", "free", "generation", "principal", "until")
+    __slots__ = ("__weakref__", "_meters", "_secret", "_tenant", "free", "principal", "until")
 
     def __init__(
         self,
@@ -62,7 +62,6 @@ class Grant:
         meters: Meters,
         *,
         until: float = float("inf"),
-        generation: int = 0,
         secret_names: bool = False,
     ) -> None:
         self._tenant = tenant
@@ -70,7 +69,6 @@ class Grant:
         self._secret = secret_names
         self.principal = tenant.principal
         self.until = until
-        self.generation = generation
         self.free = tenant.unlimited
 
     def check(self, verb: str, model: str = "") -> None:

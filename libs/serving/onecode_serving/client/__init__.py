@@ -5,5 +5,6 @@ One connection carries all concurrent calls; engine and frames are those of the 
 
 from onecode_serving.client.client import OipClient
 from onecode_serving.client.messages import Prediction
+from onecode_serving.client.streaming import InferStream
 
-__all__ = ["OipClient", "Prediction"]
+__all__ = ["InferStream", "OipClient", "Prediction"]

@@ -22,12 +22,26 @@ class Outcome(Protocol):
         ...
 
 
+class Flow(Protocol):
+    """Who is told, beside the outcome, how a stream goes on."""
+
+    def piece(self, data: bytes) -> None:
+        """Take the next bytes of the answer."""
+        ...
+
+    def moved(self) -> None:
+        """Learn that the server gave credit: less may wait to be sent."""
+        ...
+
+
 class Call:
-    """One unary call.
+    """One call.
 
     Attributes:
         block: Encoded request headers.
-        message: Body with its gRPC prefix.
+        message: Body with its gRPC prefix; of a stream, what was sent before it began.
+        flow: Who is told of the parts of a stream; None for a unary call.
+        ending: Nothing more is sent on a stream that has not begun.
         deadline: Monotonic seconds.
         outcome: Who is told.
         stream: Number on the connection; 0 while it waits.
@@ -36,13 +50,19 @@ class Call:
         received: Bytes of DATA that no credit was given for.
     """
 
-    __slots__ = ("block", "chunks", "deadline", "headers", "message", "outcome", "received", "stream")
+    __slots__ = (
+        "block", "chunks", "deadline", "ending", "flow", "headers", "message", "outcome", "received", "stream",
+    )  # fmt: skip
 
-    def __init__(self, block: bytes, message: bytes, deadline: float, outcome: Outcome) -> None:
+    def __init__(
+        self, block: bytes, message: bytes, deadline: float, outcome: Outcome, flow: Flow | None = None
+    ) -> None:
         self.block = block
         self.message = message
         self.deadline = deadline
         self.outcome = outcome
+        self.flow = flow
+        self.ending = False
         self.stream = 0
         self.chunks: list[bytes] = []
         self.headers: Headers = []

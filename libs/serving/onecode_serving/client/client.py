@@ -1,9 +1,9 @@
 """Make predictions: ``async with OipClient("host:port") as client: await client.infer("model", {"x": array})``."""
 
 import asyncio
-import math
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -13,15 +13,16 @@ from onecode_common.addresses import split_address
 from onecode_common.errors import OnecodeError, UnavailableError
 from onecode_serving.client.call import Call
 from onecode_serving.client.connection import Connection, connect
+from onecode_serving.client.heads import Blocks
 from onecode_serving.client.messages import Codec, Prediction
 from onecode_serving.client.status import OK, refusal, status_of
-from onecode_serving.http2.headers import Headers, encode_block
+from onecode_serving.client.streaming import InferStream
+from onecode_serving.http2.headers import Headers
 from onecode_serving.oip.wire import parsed, pb
 
 TIMEOUT_S = 5.0
 _PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
-_BLOCKS = 64
 _PREFIX = 5
 _MOST_TRIES = 8
 _INFER = "ModelInfer"
@@ -81,12 +82,11 @@ class OipClient:
     def __init__(self, address: str, *, token: str = "", tls: ssl.SSLContext | None = None) -> None:
         self._host, self._port = split_address(address)
         self._address = address
-        self._token = token
         self._tls = tls
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
         self._codec = Codec()
-        self._blocks: dict[tuple[str, float], bytes] = {}
+        self._blocks = Blocks(address, "https" if tls else "http", token)
         self._connection: Connection | None = None
         self._connections: list[Connection] = []
         self._connecting: asyncio.Task[Connection] | None = None
@@ -150,6 +150,23 @@ class OipClient:
                     connection.cancel(call)
                 future.cancel()
 
+    @asynccontextmanager
+    async def stream(self, *, timeout: float | None = None) -> AsyncIterator[InferStream]:  # noqa: ASYNC109 - as above
+        """Open a stream of predictions; what was not answered when the block ends is dropped.
+
+        Args:
+            timeout: Seconds for all of it; None: as long as it is used.
+
+        Raises:
+            UnavailableError: There is no connection.
+        """
+        connection = await self._usable(asyncio.get_running_loop().time() + (timeout or TIMEOUT_S))
+        stream = InferStream(connection, self._codec, self._blocks.of("ModelStreamInfer", timeout), timeout)
+        try:
+            yield stream
+        finally:
+            stream.drop()
+
     async def server_ready(self, *, timeout: float = TIMEOUT_S) -> bool:  # noqa: ASYNC109 - as above
         """Return whether the server says that it is ready."""
         return (await self._ask("ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse, timeout)).ready
@@ -199,7 +216,7 @@ class OipClient:
         """Return the body of a good answer."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        block = self._block(method, timeout_s)
+        block = self._blocks.of(method, timeout_s)
         for _ in range(_MOST_TRIES):
             connection = self._connection
             if connection is None or not connection.usable:
@@ -221,7 +238,7 @@ class OipClient:
         self, connection: Connection, messages: Sequence[bytes], deadline: float, timeout_s: float
     ) -> "tuple[list[Call], list[asyncio.Future[bytes]]]":
         """Make many predictions at once."""
-        loop, block = asyncio.get_running_loop(), self._block(_INFER, timeout_s)
+        loop, block = asyncio.get_running_loop(), self._blocks.of(_INFER, timeout_s)
         futures: list[asyncio.Future[bytes]] = [loop.create_future() for _ in messages]
         calls = [
             Call(block, message, deadline, _Waiter(future)) for message, future in zip(messages, futures, strict=True)
@@ -276,23 +293,3 @@ class OipClient:
                 self._connections = [one for one in self._connections if not one.over]
                 self._connections.append(self._connection)
                 return self._connection
-
-    def _block(self, method: str, timeout_s: float) -> bytes:
-        """Return the encoded headers of a method: for the same timeout the same bytes, which the server knows again."""
-        block = self._blocks.get((method, timeout_s))
-        if block is None:
-            headers = [
-                (":method", "POST"),
-                (":scheme", "https" if self._tls else "http"),
-                (":path", f"/inference.GRPCInferenceService/{method}"),
-                (":authority", self._address),
-                ("content-type", "application/grpc"),
-                ("te", "trailers"),
-                ("grpc-timeout", f"{min(99_999_999, max(1, math.ceil(timeout_s * 1000)))}m"),
-            ]
-            if self._token:
-                headers.append(("authorization", f"Bearer {self._token}"))
-            if len(self._blocks) >= _BLOCKS:
-                self._blocks.clear()
-            block = self._blocks[method, timeout_s] = encode_block(headers)
-        return block

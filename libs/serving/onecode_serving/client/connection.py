@@ -34,6 +34,25 @@ class Connection(asyncio.Protocol):
             self._looking = True
             self._loop.call_later(_LOOK_S, self._look)
 
+    def send(self, call: Call, data: bytes) -> None:
+        """Send more of a stream."""
+        self._engine.send(call, data)
+        self._touch()
+
+    def end(self, call: Call) -> None:
+        """Send no more of a stream."""
+        self._engine.end(call)
+        self._touch()
+
+    def unsent(self, call: Call) -> int:
+        """Return how many bytes of a stream wait to be sent."""
+        return self._engine.unsent(call)
+
+    def give_back(self, call: Call) -> None:
+        """Let the server send more on a stream."""
+        self._engine.give_back(call)
+        self._touch()
+
     def cancel(self, call: Call) -> None:
         """Forget a call."""
         self._engine.cancel(call)

@@ -3,9 +3,10 @@
 from collections import deque
 from collections.abc import Callable
 
-from onecode_common.errors import ExhaustedError, OnecodeError, UnavailableError
-from onecode_serving.client.call import Call
+from onecode_common.errors import ExhaustedError, UnavailableError
+from onecode_serving.client.call import Call, Flow
 from onecode_serving.client.sending import Sending
+from onecode_serving.client.status import reset_error
 from onecode_serving.http2 import frames as h2
 from onecode_serving.http2.headers import HeaderDecoder, Headers
 
@@ -16,7 +17,6 @@ _CACHED_BLOCKS = 64
 _FIRST_LIMIT = 100
 """Calls at once before the server has said its limit."""
 
-_BROKEN = "http2.fault"
 _LOST = "client.connection"
 
 
@@ -41,6 +41,7 @@ class ClientEngine:
         self._next = 1
         self._limit = _FIRST_LIMIT
         self._open: dict[int, Call] = {}
+        self._flows: dict[int, Flow] = {}
         self._waiting: deque[Call] = deque()
         self._owed = 0
         self._decoder = HeaderDecoder()
@@ -69,10 +70,32 @@ class ClientEngine:
         else:
             self._waiting.append(call)
 
+    def send(self, call: Call, data: bytes) -> None:
+        """Send more of a stream; nothing if it is over."""
+        if call.stream in self._open:
+            self._sending.more(call.stream, data)
+        elif call in self._waiting:
+            call.message += data
+
+    def end(self, call: Call) -> None:
+        """Send no more of a stream."""
+        if call.stream in self._open:
+            self._sending.end(call.stream)
+        call.ending = True
+
+    def unsent(self, call: Call) -> int:
+        """Return how many bytes of a stream wait to be sent."""
+        return self._sending.unsent(call.stream) if call.stream else len(call.message)
+
+    def give_back(self, call: Call) -> None:
+        """Let the server send more on a stream, because what came has been taken."""
+        if call.received > _STREAM_WINDOW // 2 and call.stream in self._open:
+            self._out.append(h2.window_frame(call.stream, call.received))
+            call.received = 0
+
     def cancel(self, call: Call) -> None:
         """Forget a call and tell the server, if it knows of it."""
-        if self._open.pop(call.stream, None) is not None:
-            self._sending.drop(call.stream)
+        if self._forgotten(call.stream) is not None:
             self._out.append(h2.reset_frame(call.stream, h2.CANCEL))
             self._more()
         elif call in self._waiting:
@@ -118,8 +141,8 @@ class ClientEngine:
         """End everything: the transport is gone."""
         self.broken = self.broken or why
         opened, waiting = list(self._open.values()), list(self._waiting)
-        self._open.clear()
-        self._waiting.clear()
+        for table in (self._open, self._flows, self._waiting):
+            table.clear()
         for call in opened:
             message = f"the connection was lost before the answer: {self.broken}"
             call.outcome.failed(UnavailableError(message, code=_LOST))
@@ -130,7 +153,14 @@ class ClientEngine:
         call.stream = stream = self._next
         self._next += 2
         self._open[stream] = call
-        self._sending.request(stream, call.block, call.message)
+        if call.flow is None:
+            self._sending.request(stream, call.block, call.message)
+        else:
+            self._flows[stream] = call.flow
+            self._sending.open(stream, call.block)
+            self._sending.more(stream, call.message)
+            if call.ending:
+                self._sending.end(stream)
         if self._next > h2.GREATEST:
             self.leaving = True
 
@@ -161,8 +191,13 @@ class ClientEngine:
         call = self._open.get(stream)
         if call is None:
             return
-        call.chunks.append(h2.without_padding(flags, payload))
         call.received += size
+        if call.flow is not None:
+            call.flow.piece(h2.without_padding(flags, payload))
+            if flags & h2.END_STREAM and call.stream in self._open:
+                self._ended(call)
+            return
+        call.chunks.append(h2.without_padding(flags, payload))
         if flags & h2.END_STREAM:
             self._ended(call)
         elif call.received > _STREAM_WINDOW // 2:
@@ -200,23 +235,28 @@ class ClientEngine:
         self._headers(first | flags & h2.END_HEADERS, stream, block + payload)
 
     def _ended(self, call: Call) -> None:
-        del self._open[call.stream]
-        self._sending.drop(call.stream)
+        self._forgotten(call.stream)
         chunks = call.chunks
         call.outcome.answered(call.headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
         if self._waiting:
             self._more()
 
+    def _forgotten(self, stream: int) -> Call | None:
+        """Return an open call and let go of it; None if there is none."""
+        self._sending.drop(stream)
+        if self._flows:
+            self._flows.pop(stream, None)
+        return self._open.pop(stream, None)
+
     def _reset(self, _flags: int, stream: int, payload: bytes) -> None:
-        call = self._open.pop(stream, None)
+        call = self._forgotten(stream)
         if call is None:
             return
-        self._sending.drop(stream)
         number = int.from_bytes(payload[:4], "big")
         if number == h2.REFUSED_STREAM:
             call.outcome.again()
         else:
-            call.outcome.failed(_reset_error(number))
+            call.outcome.failed(reset_error(number))
         self._more()
 
     def _settings(self, flags: int, _stream: int, payload: bytes) -> None:
@@ -244,24 +284,17 @@ class ClientEngine:
             raise h2.ProtocolError(h2.FRAME_SIZE_ERROR, "a goodbye of a wrong length")
         self.leaving = True
         last = int.from_bytes(payload[:4], "big") & h2.GREATEST
-        late = [self._open.pop(stream) for stream in list(self._open) if stream > last]
-        late += self._waiting
+        late = [call for call in (*self._open.values(), *self._waiting) if not 0 < call.stream <= last]
         self._waiting.clear()
         for call in late:
-            self._sending.drop(call.stream)
+            self._forgotten(call.stream)
             call.outcome.again()
 
     def _credit(self, _flags: int, stream: int, payload: bytes) -> None:
         self._sending.credit(stream, int.from_bytes(payload[:4], "big") & h2.GREATEST)
+        for flow in tuple(self._flows.values()):
+            flow.moved()
 
     def _break(self, number: int, why: str) -> None:
         self._out.append(h2.goaway_frame(0, number, why))
         self.lost(f"the server broke the protocol: {why}")
-
-
-def _reset_error(number: int) -> OnecodeError:
-    if number == h2.ENHANCE_YOUR_CALM:
-        return ExhaustedError("the server wants fewer calls: slow down", code="client.calm")
-    if number == h2.CANCEL:
-        return UnavailableError("the server cancelled the call", code="cancelled")
-    return UnavailableError(f"the server reset the call with code {number}", code=_BROKEN)

@@ -6,13 +6,14 @@ from onecode_serving.http2 import frames as h2
 
 
 class _Unsent:
-    """The rest of a body, and the credit of its stream."""
+    """The rest of a body, and the credit of its stream; ``open``: there may be more of it."""
 
-    __slots__ = ("rest", "window")
+    __slots__ = ("open", "rest", "window")
 
-    def __init__(self, rest: bytes, window: int) -> None:
+    def __init__(self, rest: bytes, window: int, *, more: bool = False) -> None:
         self.rest = rest
         self.window = window
+        self.open = more
 
 
 class Sending:
@@ -50,6 +51,31 @@ class Sending:
         self._out.append(h2.block_frames(stream, block, 0, h2.SMALLEST_FRAME))
         self._unsent[stream] = _Unsent(message, self._first)
         self._pump(stream)
+
+    def open(self, stream: int, block: bytes) -> None:
+        """Begin a request whose body comes by :meth:`more` and is over with :meth:`end`."""
+        self._out.append(h2.block_frames(stream, block, 0, h2.SMALLEST_FRAME))
+        self._unsent[stream] = _Unsent(b"", self._first, more=True)
+
+    def more(self, stream: int, data: bytes) -> None:
+        """Write a part of a body, or as much of it as fits now."""
+        unsent = self._unsent[stream]
+        unsent.rest = unsent.rest + data if unsent.rest else data
+        self._pump(stream)
+
+    def end(self, stream: int) -> None:
+        """End a body as soon as the rest of it is written."""
+        unsent = self._unsent[stream]
+        unsent.open = False
+        if unsent.rest:
+            return
+        self._out.append(h2.frame(h2.DATA, h2.END_STREAM, stream))
+        del self._unsent[stream]
+
+    def unsent(self, stream: int) -> int:
+        """Return how many bytes of a stream wait for credit."""
+        found = self._unsent.get(stream)
+        return 0 if found is None else len(found.rest)
 
     def drop(self, stream: int) -> None:
         """Forget what a stream has not sent."""
@@ -89,5 +115,7 @@ class Sending:
             part, unsent.rest = unsent.rest[:size], unsent.rest[size:]
             self._window -= size
             unsent.window -= size
-            self._out.append(h2.frame(h2.DATA, 0 if unsent.rest else h2.END_STREAM, stream, part))
-        del self._unsent[stream]
+            last = not unsent.rest and not unsent.open
+            self._out.append(h2.frame(h2.DATA, h2.END_STREAM if last else 0, stream, part))
+        if not unsent.open:
+            del self._unsent[stream]

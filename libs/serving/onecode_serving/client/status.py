@@ -14,6 +14,7 @@ from onecode_common.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from onecode_serving.http2.frames import CANCEL, ENHANCE_YOUR_CALM
 from onecode_serving.http2.headers import Headers
 
 OK = b"0"
@@ -55,3 +56,12 @@ def refusal(headers: Headers) -> OnecodeError:
     return _KINDS.get(status, OnecodeError)(
         text or f"gRPC status {number}", code=code or f"grpc.{number}", params=params
     )
+
+
+def reset_error(number: int) -> OnecodeError:
+    """Return the error of a call that the server reset with this code of HTTP/2."""
+    if number == ENHANCE_YOUR_CALM:
+        return ExhaustedError("the server wants fewer calls: slow down", code="client.calm")
+    if number == CANCEL:
+        return UnavailableError("the server cancelled the call", code="cancelled")
+    return UnavailableError(f"the server reset the call with code {number}", code="http2.fault")

@@ -15,6 +15,10 @@ class Rate:
     per_s: float
     burst: float
 
+    def share(self, processes: int) -> "Rate":
+        """Return what each of several processes may let pass, so that all together let pass no more than this."""
+        return Rate(self.per_s / processes, self.burst / processes)
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:

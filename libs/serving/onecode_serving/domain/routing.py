@@ -9,6 +9,7 @@ from onecode_common.errors import InvalidError
 
 STABLE = "stable"
 CANDIDATE = "candidate"
+SHADOW = "shadow"
 UNITS = ("request", "key", "gateway")
 
 
@@ -21,7 +22,7 @@ class Arm:
         end: First bucket that no longer belongs to it.
         digest: ``sha256:<hex>`` of the version.
         release: Its release number.
-        role: ``stable`` or ``candidate``.
+        role: ``stable`` or ``candidate``; ``shadow`` for one that answers nobody.
     """
 
     start: int
@@ -42,6 +43,7 @@ class Route:
         unit: ``request`` (random draw), ``key`` (hash of what the caller names) or ``gateway`` (hash of where it runs).
         salt: Differs for each rollout, so that the same units are not the guinea pigs of every release.
         arms: Disjoint ranges over all buckets.
+        shadow: A version that is shown in spare time what the stable one is asked; its range says nothing.
 
     Raises:
         InvalidError: The ranges overlap, leave a gap, or the unit is unknown.
@@ -53,6 +55,7 @@ class Route:
     unit: str
     salt: str
     arms: tuple[Arm, ...]
+    shadow: Arm | None = None
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
@@ -83,8 +86,13 @@ class Route:
 
     @property
     def digests(self) -> frozenset[str]:
-        """All versions that must be loaded for this route."""
+        """All versions that answer."""
         return frozenset(arm.digest for arm in self.arms)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """All versions that must be loaded for this route."""
+        return self.digests if self.shadow is None else self.digests | {self.shadow.digest}
 
 
 class Choice(NamedTuple):
@@ -119,4 +127,4 @@ def arm_of(arms: Sequence[Arm], number: int, otherwise: Arm) -> Arm:
 
 def only(route: Route, digest: str, release: int) -> Route:
     """Return the route with every bucket answered by one version, as its stable arm."""
-    return replace(route, arms=(Arm(0, BUCKETS, digest, release, STABLE),))
+    return replace(route, arms=(Arm(0, BUCKETS, digest, release, STABLE),), shadow=None)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fnmatch import translate
 from types import MappingProxyType
@@ -47,6 +47,18 @@ class Tenant:
         """Return whether this name is among its models."""
         return self.models is None or self.models.fullmatch(model) is not None
 
+    def share(self, processes: int) -> "Tenant":
+        """Return what each of several processes allows, so that all together allow no more than this.
+
+        Raises:
+            InvalidError: A limit is too small to be divided: some process could never let a request pass.
+        """
+        rate = None if self.rate is None else self.rate.share(processes)
+        if (rate is not None and rate.burst < 1) or 0 < self.concurrency < processes:
+            message = f"{self.principal}: {processes} processes need a burst and a concurrency of at least {processes}"
+            raise _refused(message)
+        return replace(self, rate=rate, concurrency=self.concurrency // processes)
+
     @property
     def unlimited(self) -> bool:
         """Every model may be read and asked, as often as it likes."""
@@ -70,11 +82,15 @@ class Tenants:
     secret_names: bool = False
 
 
-def parse_tenants(text: str) -> Tenants:
+def parse_tenants(text: str, processes: int = 1) -> Tenants:
     """Return the tenants of a file: a JSON document, or in its simplest form one digest of a key a line.
 
+    Args:
+        text: Of the file.
+        processes: That divide every limit evenly among them.
+
     Raises:
-        InvalidError: It is neither; the message says where.
+        InvalidError: It is neither, or a limit cannot be divided; the message says where.
     """
     if not text.lstrip().startswith("{"):
         return _digests(text.split())
@@ -88,7 +104,7 @@ def parse_tenants(text: str) -> Tenants:
     secret = document.get("secret_names", False)
     if not isinstance(secret, bool):
         raise _refused("secret_names: expected true or false")
-    return _collect(document["tenants"], secret)
+    return _collect(document["tenants"], secret, processes)
 
 
 def _digests(lines: Sequence[str]) -> Tenants:
@@ -98,7 +114,7 @@ def _digests(lines: Sequence[str]) -> Tenants:
     return Tenants(keys=MappingProxyType(keys))
 
 
-def _collect(entries: Sequence[Any], secret_names: bool) -> Tenants:
+def _collect(entries: Sequence[Any], secret_names: bool, processes: int) -> Tenants:
     keys: dict[str, Tenant] = {}
     certificates: dict[str, Tenant] = {}
     named: dict[str, Tenant] = {}
@@ -106,7 +122,7 @@ def _collect(entries: Sequence[Any], secret_names: bool) -> Tenants:
         where = f"tenants[{place}]"
         if not isinstance(entry, dict) or set(entry) - _MEMBERS:
             raise _refused(f"{where}: expected some of {', '.join(sorted(_MEMBERS))}")
-        tenant = _tenant(entry, where)
+        tenant = _tenant(entry, where).share(processes)
         if tenant.principal in named:
             raise _refused(f"{where}: the principal {tenant.principal!r} occurs twice")
         named[tenant.principal] = tenant

@@ -1,6 +1,5 @@
 """Give each request its rows of the batch's answer, and count how it went."""
 
-from bisect import bisect_left
 from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
@@ -8,18 +7,14 @@ import numpy as np
 from onecode_common.clock import Clock
 from onecode_common.errors import OnecodeError
 from onecode_serving.call_log import CallLog, LoggedCall
-from onecode_serving.counters import LATENCY_EDGES_US, Counters
+from onecode_serving.counters import Counters
 from onecode_serving.domain.tensors import Array
 from onecode_serving.execution.answer_cache import AnswerCache, Cached
 from onecode_serving.execution.job import DEADLINE, Job, Plan, Shapes, Target, too_late
 from onecode_serving.execution.lane import Lane
+from onecode_serving.execution.latency import place_of, spread
 from onecode_serving.execution.run import Ran, Refused
 from onecode_serving.execution.work import count_run
-
-_MICRO = 1e6
-_TABLED_US = 20_000
-_PLACES = bytes(bisect_left(LATENCY_EDGES_US, us + 0.5) for us in range(_TABLED_US))
-"""The bucket of each whole microsecond: a look-up is a quarter of a search."""
 
 
 class Delivery:
@@ -115,7 +110,7 @@ class Delivery:
         tally.cache_hit_s += seconds
         tally.total_places[place] += 1
         tally.queue_places[0] += 1
-        self._arm(job.target, [place], self._clock.now().timestamp())
+        self._arm(job.target, [(place, 1)], self._clock.now().timestamp())
         job.dead = True
         job.sink.answered(job.key, job.plan, job.target, found.shapes, found.raws)
 
@@ -137,34 +132,21 @@ class Delivery:
         if not jobs:
             return
         tally = lane.tally
-        totals, queues = tally.total_places, tally.queue_places
-        started = outcome.started
-        places: list[int] = []
-        sum_total = sum_queue = 0.0
-        for job in jobs:
-            arrived = job.arrived
-            seconds = now - arrived
-            sum_total += seconds
-            us = int(seconds * _MICRO)
-            # The table is asked here, not in a function: this runs for every request.
-            place = _PLACES[us] if 0 <= us < _TABLED_US else place_of(seconds)
-            places.append(place)
-            totals[place] += 1
-            waited = started - arrived
-            sum_queue += waited
-            us = int(waited * _MICRO)
-            queues[_PLACES[us] if 0 <= us < _TABLED_US else place_of(waited)] += 1
+        arrived = sorted([job.arrived for job in jobs])
+        places = spread(arrived, now, tally.total_places)
+        spread(arrived, outcome.started, tally.queue_places)
+        total = sum(arrived)
         tally.success += len(jobs)
-        tally.success_s += sum_total
-        tally.queue_s += sum_queue
+        tally.success_s += len(jobs) * now - total
+        tally.queue_s += len(jobs) * outcome.started - total
         target = jobs[0].target
-        if all(job.target is target for job in jobs):
+        if not [job for job in jobs if job.target is not target]:
             self._arm(target, places, wall)
             return
-        for job, place in zip(jobs, places, strict=True):
-            self._arm(job.target, [place], wall)
+        for job in jobs:
+            self._arm(job.target, [(place_of(now - job.arrived), 1)], wall)
 
-    def _arm(self, target: Target, places: list[int], wall: float) -> None:
+    def _arm(self, target: Target, places: Sequence[tuple[int, int]], wall: float) -> None:
         if target.key is not None:
             self._counters.record_places(target.key, wall, places, assigned=target.assigned)
 
@@ -194,12 +176,6 @@ def cache_key(job: Job) -> Hashable:
     return None if plan is None else (plan.picks, plan.shape, job.raw)
 
 
-def place_of(seconds: float) -> int:
-    """Return the bucket of a duration."""
-    us = int(seconds * _MICRO)
-    return _PLACES[us] if 0 <= us < _TABLED_US else bisect_left(LATENCY_EDGES_US, us)
-
-
 def _hand_out(jobs: Sequence[Job], outputs: Sequence[Array], rows: int, now: float) -> None:
     """Answer planned requests in bytes: each output becomes bytes once, and each job a slice of them."""
     blobs = [output.tobytes() for output in outputs]
@@ -212,20 +188,42 @@ def _hand_out(jobs: Sequence[Job], outputs: Sequence[Array], rows: int, now: flo
             job.sink.answered(job.key, plan, job.target, shapes, [blobs[pick] for pick in plan.picks])
         return
     sizes = [len(blob) // rows for blob in blobs]
-    known_plan: Plan | None = None
-    shapes = ()
+    if rows == len(jobs):
+        _hand_out_rows(jobs, outputs, blobs, sizes, now)
+        return
     start = 0
     for job in jobs:
         plan, count = job.plan, job.rows
         if plan is not None and job.sink is not None and not job.dead and job.deadline > now:
-            if known_plan is None or plan.picks is not known_plan.picks or count != known_plan.rows:
-                shapes = _shapes(plan, outputs, count)
-            known_plan = plan
             end = start + count
             job.dead = True
             raws = [blobs[pick][start * sizes[pick] : end * sizes[pick]] for pick in plan.picks]
-            job.sink.answered(job.key, plan, job.target, shapes, raws)
+            job.sink.answered(job.key, plan, job.target, _shapes(plan, outputs, count), raws)
         start += count
+
+
+def _hand_out_rows(
+    jobs: Sequence[Job], outputs: Sequence[Array], blobs: Sequence[bytes], sizes: Sequence[int], now: float
+) -> None:
+    """Answer planned requests of one row each, nearly always all of one plan."""
+    picks: Sequence[int] | None = None
+    shapes: Shapes = ()
+    chosen: Sequence[tuple[bytes, int]] = ()
+    for index, job in enumerate(jobs):
+        plan = job.plan
+        if plan is None or job.sink is None or job.dead or job.deadline <= now:
+            continue
+        if plan.picks is not picks:
+            picks = plan.picks
+            shapes = _shapes(plan, outputs, 1)
+            chosen = [(blobs[pick], sizes[pick]) for pick in picks]
+        job.dead = True
+        if len(chosen) == 1:
+            blob, size = chosen[0]
+            raws: Sequence[bytes] = (blob[index * size : index * size + size],)
+        else:
+            raws = [blob[index * size : index * size + size] for blob, size in chosen]
+        job.sink.answered(job.key, plan, job.target, shapes, raws)
 
 
 def _shapes(plan: Plan, outputs: Sequence[Array], rows: int) -> Shapes:

@@ -73,6 +73,11 @@ class Executor:
         """Have calls of models whose options say so written down."""
         self._delivery.call_log = log
 
+    def deliver_by(self, delivery: Delivery) -> None:
+        """Have answers handed out by this from now on."""
+        delivery.call_log = self._delivery.call_log
+        self._delivery = delivery
+
     def add(self, job: Job) -> None:
         """Put a job in line.
 
@@ -122,7 +127,11 @@ class Executor:
             ready = sum([one.backlog_s() for one in self._active if not one.pooled]) / self._yield
         left = (job.deadline - time.monotonic()) * _SHARE
         if ready > left > 0:
-            raise _too_long(lane.version.model, max(0, int((ready - left) * 1000)).bit_length())
+            # Until the turn's end the line only grows: who comes with no more time than this need not ask again.
+            lane.shed_s = max(lane.shed_s, job.deadline - job.arrived)
+            lane.shed = _refusal(lane.version.model, max(0, int((ready - left) * 1000)).bit_length())
+            # Raised again and again, it would collect a trace for each time.
+            raise lane.shed.with_traceback(None)
 
     def _flush(self) -> None:
         self._scheduled = False
@@ -145,6 +154,7 @@ class Executor:
                 self._dispatch(lane)
             else:
                 self._drain(lane, until)
+            lane.shed_s = 0.0
             if lane.waiting:
                 left.append(lane)
         self._active = left
@@ -240,6 +250,8 @@ class Executor:
         if outcome.error is None:
             lane.learn(outcome.rows, outcome.infer_to - outcome.infer_from)
         self._delivery.ran(lane, outcome)
+        if lane.shadowed is not None:
+            lane.shadowed(outcome)
 
 
 def _price(lane: Lane) -> float:
@@ -253,7 +265,7 @@ def _drop_dead(lane: Lane, ready: float) -> None:
         lane: Where they wait.
         ready: Monotonic seconds when the next run will have ended.
     """
-    if not any(job.dead or job.deadline <= ready for job in lane.waiting):
+    if not [job for job in lane.waiting if job.dead or job.deadline <= ready]:
         return
     now = time.monotonic()
     kept: list[Job] = []
@@ -273,12 +285,6 @@ def _drop_dead(lane: Lane, ready: float) -> None:
 def _refusal(model: str, bits: int) -> ExhaustedError:
     text = f"the queue of model {model!r} is longer than the time that is left: try again later"
     return ExhaustedError(text, code="queue.too_long", params={"retry_after_ms": 1 << bits})
-
-
-def _too_long(model: str, bits: int) -> BaseException:
-    """Return the refusal of a model's request, one of few, so that refusing stays cheaper than answering."""
-    # Raised again and again, it would collect a trace for each time.
-    return _refusal(model, bits).with_traceback(None)
 
 
 def _nothing() -> None:

@@ -111,6 +111,14 @@ class Answer(Protocol):
         ...
 
 
+class Trail(Protocol):
+    """Whoever follows single requests; called on the loop's thread."""
+
+    def refused(self, job: "Job", error: OnecodeError) -> None:
+        """Learn that a request is refused before its caller does."""
+        ...
+
+
 _NO_FEEDS: Mapping[str, Array] = MappingProxyType({})
 
 
@@ -120,11 +128,12 @@ class Job:
     Attributes:
         dead: Set when nobody waits any more; such a job never runs.
         signature: Jobs run together only if these are the same object.
+        trace: Who follows it; None for nobody.
     """
 
     __slots__ = (
         "answer", "arrived", "dead", "deadline", "feeds", "key", "plan", "priority", "raw", "rows", "signature", "sink",
-        "target",
+        "target", "trace",
     )  # fmt: skip
 
     def __init__(
@@ -155,12 +164,15 @@ class Job:
         self.feeds = feeds
         self.answer = answer
         self.dead = False
+        self.trace: Trail | None = None
 
     def refuse(self, error: OnecodeError) -> None:
         """Tell whoever waits, unless nobody does."""
         if self.dead:
             return
         self.dead = True
+        if self.trace is not None:
+            self.trace.refused(self, error)
         if self.sink is not None:
             self.sink.refused(self.key, error)
         elif self.answer is not None:

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from onecode_common.errors import OnecodeError
 from onecode_serving.domain.cost import inline_limit, moved, pooled
 from onecode_serving.domain.options import ModelOptions
+from onecode_serving.domain.sampling import Tail
 from onecode_serving.execution.answer_cache import AnswerCache
 from onecode_serving.execution.job import Job
+from onecode_serving.execution.run import Ran
 from onecode_serving.execution.statistics import Tally
 from onecode_serving.execution.windows import Windows
 from onecode_serving.version import ServedVersion
@@ -32,13 +34,17 @@ class Lane:
         pooled: Whether runs belong into a thread.
         limit: Most rows of one run.
         patience: Requests in line from which on the time that the next one has left is looked at.
+        shed_s: Requests that come in this turn with so little time or less are refused like the last one, unseen.
+        shed: That refusal.
         contract: What callers send and get; with a window not what the model takes.
         cache: Remembered answers, if they are switched on for the model.
         log: How calls are sampled, if they are written down.
         windows: Rows of sequences, if the model is declared to take windows.
         source: Returns the verified bytes of the version, to load it again; None if it must stay in memory.
+        tail: What is slow for this version, if somebody follows single requests.
         waking: Whether it is being loaded again.
         roused: Who is told when it is.
+        shadowed: Takes each run that was answered, where a candidate is compared with this version.
     """
 
     __slots__ = (
@@ -52,7 +58,11 @@ class Lane:
         "pooled",
         "roused",
         "running",
+        "shadowed",
+        "shed",
+        "shed_s",
         "source",
+        "tail",
         "tally",
         "version",
         "waiting",
@@ -66,6 +76,7 @@ class Lane:
         self.version = version
         self.log = options.log if options is not None else None
         self.source: Callable[[], bytes] | None = None
+        self.shadowed: Callable[[Ran], None] | None = None
         self.waking = False
         self.roused: list[Callable[[OnecodeError | None], None]] = []
         self.windows = windows
@@ -74,7 +85,10 @@ class Lane:
         self.waiting: list[Job] = []
         self.mixed = False
         self.running = 0
+        self.shed_s = 0.0
+        self.shed: OnecodeError | None = None
         self.tally = Tally()
+        self.tail: Tail | None = None
         self.cost = version.cost
         self.pooled = pooled(cost=version.cost, now_pooled=False)
         self.limit = version.limit if self.pooled else inline_limit(version.cost, version.limit)

@@ -88,7 +88,7 @@ def _run(
 ) -> list[Ran | Refused]:
     infer_from = time.monotonic()
     try:
-        outputs = version.execute(feeds)
+        outputs = version.execute(feeds, rows)
         infer_to = time.monotonic()
         version.checked(outputs, rows)
     except OnecodeError as error:

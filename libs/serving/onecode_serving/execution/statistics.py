@@ -1,10 +1,17 @@
 """Tally what each version did, as the protocol's statistics and the metrics want it: counters that only grow."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from typing import Any, NamedTuple
 
 from onecode_serving.counters import LATENCY_EDGES_US
+
+SPANS = (
+    "success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss",
+)  # fmt: skip
+"""Names of the times that are kept of each version."""
 
 _NS = 1e9
 _US = 1e6
@@ -69,6 +76,49 @@ class VersionStatistics:
     total: Histogram
     queued: Histogram
     computed: Histogram
+
+
+def added(one: VersionStatistics, other: VersionStatistics) -> VersionStatistics:
+    """Return what one version did in two processes."""
+    sizes = sorted({batch.size for batch in (*one.batches, *other.batches)})
+    changes: dict[str, Any] = {
+        "last_inference_ms": max(one.last_inference_ms, other.last_inference_ms),
+        "batches": tuple(_batch(size, (*one.batches, *other.batches)) for size in sizes),
+    }
+    for name in ("inference_count", "execution_count", "memory_bytes", "waiting"):
+        changes[name] = getattr(one, name) + getattr(other, name)
+    for name in SPANS:
+        changes[name] = _both(getattr(one, name), getattr(other, name))
+    for name in ("total", "queued", "computed"):
+        left, right = getattr(one, name), getattr(other, name)
+        counts = tuple(map(int.__add__, left.counts, right.counts))
+        changes[name] = Histogram(counts, left.total_s + right.total_s)
+    return replace(one, **changes)
+
+
+def to_document(one: VersionStatistics) -> dict[str, Any]:
+    """Return the values as JSON."""
+    return asdict(one)
+
+
+def from_document(document: Mapping[str, Any]) -> VersionStatistics:
+    """Return the values of such JSON."""
+    batches = [BatchStat(size, *(Span(*span) for span in spans)) for size, *spans in document["batches"]]
+    places = {
+        name: Histogram(tuple(document[name]["counts"]), document[name]["total_s"])
+        for name in ("total", "queued", "computed")
+    }
+    spans = {name: Span(*document[name]) for name in SPANS}
+    return VersionStatistics(**{**document, **places, **spans, "batches": tuple(batches)})
+
+
+def _both(one: Span, other: Span) -> Span:
+    return Span(one.number + other.number, one.ns + other.ns)
+
+
+def _batch(size: int, found: Sequence[BatchStat]) -> BatchStat:
+    parts = [one[1:] for one in found if one.size == size]
+    return BatchStat(size, *(reduce(_both, spans) for spans in zip(*parts, strict=True)))
 
 
 class Tally:

@@ -107,7 +107,8 @@ class Acceptor:
                 ssl_handshake_timeout=limit_s,
                 ssl_shutdown_timeout=closing_s,
             )
-        except Exception as error:  # noqa: BLE001 - whatever TLS or the kernel says, this connection is over
+        except (OSError, RuntimeError, ValueError) as error:
+            # Whatever TLS or the kernel says, this connection is over.
             self._peers.counts.handshakes += 1
             _log.debug("a connection did not come to be: %r", error)
             connection.close()

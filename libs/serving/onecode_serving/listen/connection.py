@@ -3,6 +3,7 @@
 import asyncio
 import random
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 
 from onecode_serving.listen.dispatch import HTTP2
@@ -109,12 +110,16 @@ class Connection(asyncio.Protocol):
             self._paused = self._clock()
             self._shrinking = self._transport.get_write_buffer_size()
             self._transport.pause_reading()
+            if not self._visit.hold(self._shrinking):
+                # Not at once: the transport is in the middle of its write.
+                asyncio.get_running_loop().call_soon(self._cut)
 
     def resume_writing(self) -> None:
         """Go on with a peer that has taken its answers."""
         if self._gone or self._transport.is_closing():
             return
         self._paused = None
+        self._visit.hold(self._transport.get_write_buffer_size())
         self._transport.resume_reading()
         self.flush()
 
@@ -137,14 +142,12 @@ class Connection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Look after the connection; see :class:`~onecode_serving.listen.peers.Peer`."""
         engine = self._engine
-        try:
-            engine.tick(now)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._surprise(error)
+        if not self._done(lambda: engine.tick(now)):
             return
         self.flush()
         if self._gone:
             return
+        self._visit.hold(self._transport.get_write_buffer_size())
         if self._paused is not None:
             self._watch(self._paused, now)
         if now >= self._end or (self._leaving and engine.idle and now - self._heard > _LAST_CALLS_S):
@@ -163,12 +166,8 @@ class Connection(asyncio.Protocol):
             # HTTP/1 cannot say "no more" but in an answer: the next one says it.
             self._receive = self._last_request
             return
-        try:
-            self._engine.shutdown()
-        except Exception as error:  # noqa: BLE001 - as above
-            self._surprise(error)
-            return
-        self.flush()
+        if self._done(self._engine.shutdown):
+            self.flush()
 
     def abort(self) -> None:
         """Close without a word."""
@@ -194,12 +193,26 @@ class Connection(asyncio.Protocol):
         if left < self._shrinking:
             self._shrinking, self._paused = left, now
         elif now - since > self._peers.settings.stalled_s:
+            self._cut()
+
+    def _cut(self) -> None:
+        """End a connection whose peer does not read what it asked for."""
+        if not self._gone:
             self._peers.counts.stalled += 1
             self.abort()
 
+    def _done(self, what: Callable[[], object]) -> bool:
+        """Have the engine do something that is rare; return whether it could."""
+        try:
+            what()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._surprise(error)
+            return False
+        return True
+
     def _surprise(self, error: Exception) -> None:
         self._peers.surprise(error)
-        if self.kind == HTTP2:
+        if self.kind == HTTP2 and not self._gone:
             with suppress(RuntimeError):
                 self._write(GOAWAY_INTERNAL_ERROR)
         self._part()
@@ -218,7 +231,4 @@ class Connection(asyncio.Protocol):
         # A turn may still hold this connection: it must find one that does nothing.
         self._gone = True
         self._paused = _FOR_EVER
-        try:
-            self._engine.lost()
-        except Exception as error:  # noqa: BLE001 - as above
-            self._peers.surprise(error)
+        self._done(self._engine.lost)

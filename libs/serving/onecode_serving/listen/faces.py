@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from onecode_serving.http2.limits import Budget
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFacts:
@@ -61,6 +63,9 @@ class Engine(Protocol):
 
 class Faces(Protocol):
     """Make an engine for a connection that has said which protocol it speaks."""
+
+    budget: Budget
+    """Of all engines and of what their transports keep."""
 
     def http2(self, facts: ConnectionFacts, now: float) -> Engine:
         """Return the engine of an HTTP/2 connection."""

@@ -22,6 +22,7 @@ class Parting(asyncio.Protocol):
         self._transport = transport
         self._until = peers.clock() + (_LINGER_S if peers.leaving_until is None else peers.linger_s)
         self._left = transport.get_write_buffer_size()
+        visit.hold(self._left)
 
     def begin(self) -> None:
         """Close our half, and the rest when the peer has closed its own."""
@@ -52,6 +53,7 @@ class Parting(asyncio.Protocol):
         left = self._transport.get_write_buffer_size()
         if left < self._left:
             self._left, self._until = left, now + _LINGER_S
+            self._visit.hold(left)
         elif now >= self._until:
             self._transport.abort()
 

@@ -79,7 +79,7 @@ class Peers:
         self.settings = settings
         self.faces = faces
         self.turn = turn
-        self.gate = Gate(settings.per_address, settings.connections)
+        self.gate = Gate(settings.per_address, settings.connections, faces.budget)
         self.counts = ListenCounts()
         self.clock = time.monotonic
         self.leaving_until: float | None = None

@@ -54,6 +54,14 @@ class Call(Caller, Protocol):
 class StreamCall(Caller, Protocol):
     """A call with any number of messages in and out."""
 
+    def admitted(self, now: float) -> Grant | None:
+        """Return what the caller may do now, because the grant of the beginning has come to its end.
+
+        Raises:
+            UnauthenticatedError: It is nobody any more.
+        """
+        ...
+
     def send(self, message: bytes) -> None:
         """Answer with one more serialized message."""
         ...

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from importlib.metadata import version as installed_version
+from functools import cache
 from typing import Any
 
 from onecode_common.clock import Clock, SystemClock
@@ -12,9 +12,11 @@ from onecode_serving.data_plane import DataPlane
 from onecode_serving.domain.log_settings import Value
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest
 from onecode_serving.domain.trace_settings import Change
+from onecode_serving.execution.statistics import VersionStatistics, added
 from onecode_serving.oip.config import config_document
 from onecode_serving.oip.logs import Logs
 from onecode_serving.oip.options import OipOptions
+from onecode_serving.oip.plans import Plans
 from onecode_serving.oip.repository import Repository
 from onecode_serving.oip.shared_memory import SharedMemory
 from onecode_serving.oip.statistics import statistics_document
@@ -30,6 +32,14 @@ _EXTENSIONS = (
 )  # fmt: skip
 
 
+@cache
+def _version() -> str:
+    # Parsers of mail come with it: a megabyte that only a server needs which is asked who it is.
+    from importlib.metadata import version  # noqa: PLC0415 - as said
+
+    return version("onecode")
+
+
 class OipService:
     """What all faces share; used by the loop's thread only.
 
@@ -42,6 +52,8 @@ class OipService:
         memory: Registered shared memory.
         traces: Trace settings; while ``traces.active``, predictions must come through :meth:`submit`.
         repository: List, load, unload.
+        others: What versions did in other processes of the same server, by model and version.
+        plans: Of the calls and streams over gRPC.
     """
 
     def __init__(self, plane: DataPlane, options: OipOptions | None = None, clock: Clock | None = None) -> None:
@@ -51,8 +63,9 @@ class OipService:
         self.memory = SharedMemory(on=self.options.shared_memory, prefix=self.options.shared_memory_prefix)
         self.traces = Traces(self.options.trace_file, self.clock)
         self.repository = Repository(plane)
+        self.plans = Plans(plane)
+        self.others: Mapping[tuple[str, str], VersionStatistics] = {}
         self._logs = Logs()
-        self._version = installed_version("onecode")
 
     def submit(
         self,
@@ -84,7 +97,7 @@ class OipService:
             extensions.append("system_shared_memory")
         if self.options.trace_file is not None:
             extensions.append("trace")
-        return {"name": SERVER_NAME, "version": self._version, "extensions": extensions}
+        return {"name": SERVER_NAME, "version": _version(), "extensions": extensions}
 
     def model_config(self, model: str, version: str) -> dict[str, Any]:
         """Return the configuration, by the field names of ``ModelConfig``.
@@ -102,8 +115,11 @@ class OipService:
         Raises:
             OnecodeError: As :meth:`DataPlane.statistics`.
         """
-        found = self.plane.statistics(model, version)
-        return statistics_document(one for one in found if grant is None or grant.knows(one.model))
+        found = [one for one in self.plane.statistics(model, version) if grant is None or grant.knows(one.model)]
+        others = [self.others.get((one.model, one.version)) for one in found]
+        return statistics_document(
+            one if other is None else added(one, other) for one, other in zip(found, others, strict=True)
+        )
 
     def trace_settings(self, model: str = "", changes: Change | None = None) -> dict[str, str | list[str]]:
         """Return the trace settings of a model or, if the name is empty, for all, after these changes.

@@ -3,11 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from onecode_serving.execution.statistics import Span, VersionStatistics
-
-_SPANS = (
-    "success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss",
-)  # fmt: skip
+from onecode_serving.execution.statistics import SPANS, Span, VersionStatistics
 
 
 def statistics_document(found: Iterable[VersionStatistics]) -> dict[str, Any]:
@@ -26,7 +22,7 @@ def _version(one: VersionStatistics) -> dict[str, Any]:
         "last_inference": one.last_inference_ms,
         "inference_count": one.inference_count,
         "execution_count": one.execution_count,
-        "inference_stats": {name: _span(getattr(one, name)) for name in _SPANS},
+        "inference_stats": {name: _span(getattr(one, name)) for name in SPANS},
         "batch_stats": [
             {
                 "batch_size": batch.size,

@@ -3,13 +3,14 @@
 from collections import deque
 from collections.abc import Sequence
 
-from onecode_common.errors import OnecodeError, UnauthenticatedError
+from onecode_common.errors import OnecodeError
+from onecode_serving.access.grant import Grant
 from onecode_serving.data_plane import DEFAULT_DEADLINE_S
 from onecode_serving.domain.messages import InferenceReply, InferenceRequest
 from onecode_serving.execution.job import Plan, Shapes, Target
 from onecode_serving.oip.calls import Stream, StreamCall
 from onecode_serving.oip.convert import message_of, raw_field, reply_head, request_of, varint
-from onecode_serving.oip.plans import Planned, StreamPlans
+from onecode_serving.oip.plans import StreamPlans
 from onecode_serving.oip.service import OipService
 from onecode_serving.oip.submission import Ticket
 from onecode_serving.oip.wire import parsed, pb
@@ -43,7 +44,7 @@ class InferStream:
         self._call = call
         self._grant = call.grant
         self._unit = call.unit
-        self._plans = StreamPlans(service.plane)
+        self._plans = StreamPlans(service.plane, service.plans)
         self._submit_raw = service.plane.submit_planned
         self._traces = service.traces
         self._now = service.clock.monotonic
@@ -52,7 +53,7 @@ class InferStream:
         self._waiting: deque[bytes] = deque()
         self._tickets: dict[int, Ticket] = {}
         self._ids: dict[int, bytes] = {}
-        self._held: dict[int, str] = {}
+        self._held: dict[int, tuple[Grant, str]] = {}
         self._ready: dict[int, bytes | OnecodeError] = {}
         self._number = 0
         self._next = 0
@@ -81,9 +82,8 @@ class InferStream:
         self._over = True
         for ticket in self._tickets.values():
             ticket.cancel()
-        if self._grant is not None:
-            for model in self._held.values():
-                self._grant.give(model)
+        for grant, model in self._held.values():
+            grant.give(model)
         for kept in (self._tickets, self._held, self._waiting, self._ready, self._ids):
             kept.clear()
 
@@ -95,7 +95,7 @@ class InferStream:
         """Take the answer of a planned request."""
         if self._tickets.pop(key, None) is None:
             return
-        data = _encoded(self._ids.pop(key, b""), plan, target, shapes, raws)
+        data = _encoded(self._ids.pop(key, b"") if self._ids else b"", plan, target, shapes, raws)
         if key != self._next or self._held or self._ready or self._waiting or self._paused or self._closing:
             self._done(key, data)
         else:
@@ -112,20 +112,19 @@ class InferStream:
         number = self._number
         self._number += 1
         now = self._now()
-        request_id = ""
+        request_id = b""
         try:
+            planned = None if self._traces.active else self._plans.find(body)
+            request_id = parsed(pb.ModelInferRequest, body).id.encode() if planned is None else planned[1]
             if self._grant is not None and self._grant.until <= now:
-                raise _expired()
-            planned = None if self._traces.active else self._plans.find(body, self._unit)
+                self._grant = self._call.admitted(now)
             if planned is not None:
-                request_id = planned.request_id.decode()
                 self._submit_planned(number, planned, body, now)
                 return
-            request_id = parsed(pb.ModelInferRequest, body).id
             request = request_of(body, self._unit, self._service.plane.deadline(None))
             self._submit(number, request)
         except OnecodeError as error:
-            self._fail(number, request_id, error)
+            self._fail(number, request_id.decode(), error)
 
     def _submit(self, number: int, request: InferenceRequest) -> None:
         final = request.parameters.get(FINAL) is True
@@ -141,14 +140,15 @@ class InferStream:
 
         self._tickets[number] = self._service.submit(request, self._grant, told)
 
-    def _submit_planned(self, number: int, planned: Planned, body: bytes, now: float) -> None:
+    def _submit_planned(self, number: int, planned: tuple[Plan, bytes, int], body: bytes, now: float) -> None:
         plan, request_id, start = planned
         grant = self._grant
         if grant is not None and not grant.free:
             grant.check("infer", plan.request.model)
             grant.take(plan.request.model, now)
-            self._held[number] = plan.request.model
-        self._ids[number] = request_id
+            self._held[number] = (grant, plan.request.model)
+        if request_id:
+            self._ids[number] = request_id
         self._tickets[number] = self._submit_raw(
             plan, body[start:], now + DEFAULT_DEADLINE_S, self._unit, self, number, now
         )
@@ -164,9 +164,9 @@ class InferStream:
     def _done(self, number: int, outcome: bytes | OnecodeError) -> None:
         self._tickets.pop(number, None)
         self._ids.pop(number, None)
-        model = self._held.pop(number, None)
-        if model is not None and self._grant is not None:
-            self._grant.give(model)
+        held = self._held.pop(number, None)
+        if held is not None:
+            held[0].give(held[1])
         self._ready[number] = outcome
         while not self._over and self._next in self._ready:
             outcome = self._ready.pop(self._next)
@@ -203,11 +203,6 @@ class InferStream:
         if self._closing and not self._over and not self._waiting and self._next == self._number:
             self._over = True
             self._call.finish()
-
-
-def _expired() -> UnauthenticatedError:
-    message = "the credential of this stream has expired: open another with a new one"
-    return UnauthenticatedError(message, code="auth.expired")
 
 
 def _encoded(request_id: bytes, plan: Plan, target: Target, shapes: Shapes, raws: Sequence[bytes]) -> bytes:

@@ -78,6 +78,7 @@ class RestApp:
         self._key = 0
         self._route: RestRoute | None = None
         self._planned: Planned | None = None
+        self._cut = b""
         self._grant: Grant | None = None
         self._ticket: Ticket | None = None
         self._held: tuple[Grant, str] | None = None
@@ -85,6 +86,11 @@ class RestApp:
     def head(self, head: Head) -> RestRoute:
         """Understand a head; who asks is asked when the request is whole, for that changes with time."""
         return RestRoute(head, self._max_message)
+
+    def carrying(self, route: RestRoute, traceparent: bytes) -> RestRoute:
+        """Return the same route: nobody is told of traces here."""
+        del traceparent
+        return route
 
     def begin(self, route: RestRoute) -> Answer | None:
         """Refuse before the body is kept: a stranger, a path that is not there, a method that is not answered."""
@@ -124,7 +130,7 @@ class RestApp:
         if key != self._key or planned is None or route is None:
             return
         try:
-            head, parts = planned.answer(target, shapes, raws)
+            head, parts = planned.answer(target, shapes, raws, self._cut)
         except OnecodeError as error:
             self.refused(key, error)
             return
@@ -162,7 +168,7 @@ class RestApp:
     def _admitted(self, route: RestRoute, now: float) -> Grant | None:
         """Return what the caller may do; None where nobody is asked."""
         grant = route.grant
-        if grant is not None and grant.until > now and grant.generation == self._access.generation:
+        if grant is not None and grant.until > now:
             return grant
         if route.verb == "health":
             return None
@@ -179,7 +185,7 @@ class RestApp:
         if not route.encoding and len(body) <= INLINE_BYTES and not self._service.traces.active:
             found = self._plans.find(route.model, route.version, body, route.json_length)
             if found is not None:
-                planned, raw = found
+                planned, raw, self._cut = found
                 if grant is not None and not grant.free:
                     grant.take(route.model, now)
                     self._held = (grant, route.model)

@@ -26,6 +26,7 @@ class RestFace:
         offload: Where slow work goes; None: it stays on the loop.
         clock: Monotonic seconds, the data plane's.
         budget: Counts what is kept of unfinished bodies of all connections; None: nobody counts.
+        app: Makes what answers the requests of one connection.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class RestFace:
         offload: Offload | None = None,
         clock: Callable[[], float] | None = None,
         budget: Budget | None = None,
+        app: Callable[..., RestApp] = RestApp,
     ) -> None:
         self._service = service
         self._access = access
@@ -47,6 +49,7 @@ class RestFace:
         self._limits = replace(base, drain_bytes=max(base.drain_bytes, max_message))
         self._offload = offload
         self._budget = budget
+        self._app = app
         self._clock = clock or service.clock.monotonic
         self._control = Control(service)
         self._plans = Plans(service.plane)
@@ -60,7 +63,7 @@ class RestFace:
             touch: Tells the connection that there is something to write.
             now: Monotonic seconds.
         """
-        app = RestApp(
+        app = self._app(
             self._service,
             self._control,
             self._plans,

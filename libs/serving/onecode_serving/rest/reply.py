@@ -78,7 +78,8 @@ def infer_reply(reply: InferenceReply, form: Form) -> Reply:
             start = data_entry(output.name, output.datatype, output.array.shape)
             entries.append(b"%b%b}" % (start, data_text(output.name, output.datatype, output.array)))
     source = Provenance(reply.model, reply.version, reply.digest, reply.release, reply.arm)
-    head = b"%b%b]}" % (document_start(source, reply.request_id), b",".join(entries))
+    start, rest = document_start(source)
+    head = b"%b%b%b%b]}" % (start, id_member(json_text(reply.request_id)), rest, b",".join(entries))
     return framed(source, head, raws)
 
 
@@ -90,16 +91,23 @@ def framed(source: Provenance, head: bytes, raws: Sequence[bytes]) -> Reply:
     return Reply(200, OCTETS, (head, *raws), {**fields, "Inference-Header-Content-Length": str(len(head))})
 
 
-def document_start(source: Provenance, request_id: str) -> bytes:
-    """Return the JSON of an answer up to its first output."""
-    document: dict[str, Any] = {"model_name": source.model, "model_version": source.version}
-    if request_id:
-        document["id"] = request_id
+def document_start(source: Provenance) -> tuple[bytes, bytes]:
+    """Return the JSON of an answer up to its first output: before and after :func:`id_member`."""
+    model = orjson.dumps({"model_name": source.model, "model_version": source.version})
     parameters: dict[str, Any] = {"onecode_model_digest": source.digest, "onecode_release": source.release}
     if source.arm:
         parameters["onecode_arm"] = source.arm
-    document["parameters"] = parameters
-    return orjson.dumps(document)[:-1] + b',"outputs":['
+    return model[:-1] + b",", b'"parameters":%b,"outputs":[' % orjson.dumps(parameters)
+
+
+def id_member(text: bytes) -> bytes:
+    """Return the id of an answer, of its text as JSON writes it; nothing for an empty one."""
+    return b'"id":"%b",' % text if text else b""
+
+
+def json_text(text: str) -> bytes:
+    """Return a text as JSON writes it, without quotation marks."""
+    return orjson.dumps(text)[1:-1]
 
 
 def binary_entry(name: str, datatype: str, shape: Sequence[int], size: int) -> bytes:

@@ -94,6 +94,14 @@ class StreamCall(_Caller):
         self.deadline = deadline
         self.handler: Stream | None = None
 
+    def admitted(self, now: float) -> Grant | None:
+        """Return what the caller may do now, because the grant of the beginning has come to its end.
+
+        Raises:
+            UnauthenticatedError: It is nobody any more.
+        """
+        return self._app.admitted(self._head, now)
+
     def feed(self, data: bytes) -> None:
         """Pass on the messages that are complete now."""
         if self._over or self.handler is None:

@@ -44,6 +44,8 @@ def only_message(body: bytes, encoding: str, limit: int) -> bytes:
         message = f"the call carries {len(body)} bytes, which is no message: send one"
         raise InvalidError(message, code="rpc.no_message")
     size = int.from_bytes(body[1:PREFIX], "big")
+    if size > limit:
+        raise too_large(limit)
     if size != len(body) - PREFIX:
         message = f"the call's message has {size} bytes and {len(body) - PREFIX} came: send exactly one message"
         raise InvalidError(message, code="rpc.one_message")
@@ -140,6 +142,7 @@ class Framer:
         while len(buffer) - start >= PREFIX:
             size = int.from_bytes(buffer[start + 1 : start + PREFIX], "big")
             if size > self._limit:
+                buffer.clear()
                 raise too_large(self._limit)
             end = start + PREFIX + size
             if end > len(buffer):

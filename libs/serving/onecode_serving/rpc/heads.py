@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from onecode_common.errors import InvalidError, OnecodeError, PreconditionError
+from onecode_common.errors import InvalidError, OnecodeError, PreconditionError, UnauthenticatedError
 from onecode_serving.access.access import Access
 from onecode_serving.access.grant import Grant
 from onecode_serving.data_plane import DEFAULT_DEADLINE_S, LONGEST_DEADLINE_S
@@ -25,6 +25,7 @@ class Head:
     Attributes:
         streaming: Whether the body is passed on piece by piece.
         max_body: Bytes of a unary body, the prefix included.
+        beginning: Bytes of it that say how long it will be.
         cacheable: Whether the same block means the same again.
         infer: Whether this is a prediction that may go the short way.
         method: Whom it calls; None if ``error`` or ``http`` says why it cannot.
@@ -51,6 +52,8 @@ class Head:
         "unit",
     )  # fmt: skip
 
+    beginning = PREFIX
+
     def __init__(self, max_message: int) -> None:
         self.streaming = False
         self.max_body = max_message + PREFIX
@@ -66,6 +69,10 @@ class Head:
         self.metadata: Mapping[str, str] = {}
         self.refusal: bytes | None = None
         self.error: OnecodeError | None = None
+
+    def fits(self, begun: bytes) -> bool:
+        """Return whether the message that a body announces is not too large (H9)."""
+        return int.from_bytes(begun[1:PREFIX], "big") <= self.max_body - PREFIX
 
 
 class Heads:
@@ -96,15 +103,18 @@ class Heads:
             self._fill(head, fields, now)
         except OnecodeError as error:
             head.error = error
+            # A key that is nobody's now may be somebody's by the next call.
+            head.cacheable = not isinstance(error, UnauthenticatedError)
         return head
 
-    def renew(self, head: Head, now: float) -> None:
-        """Ask again who the caller is, because the grant is old or the rules changed.
+    def renewed(self, head: Head, now: float) -> Grant:
+        """Ask who the caller is, again where its grant is old or the rules changed, and keep the answer.
 
         Raises:
             UnauthenticatedError: It is nobody any more.
         """
-        head.grant = self._access.admit(head.authorization, self._certificate, now)
+        grant = head.grant = self._access.admit(head.authorization, self._certificate, now)
+        return grant
 
     def _fill(self, head: Head, fields: Mapping[bytes, bytes], now: float) -> None:
         path = fields.get(b":path", b"")
@@ -116,7 +126,7 @@ class Heads:
         head.encoding = fields.get(b"grpc-encoding", b"").decode("ascii", "replace")
         if method.verb != "health":
             head.authorization = _text(fields.get(b"authorization"))
-            self.renew(head, now)
+            self.renewed(head, now)
         require_spoken(head.encoding)
         accepted = fields.get(b"grpc-accept-encoding", b"").replace(b" ", b"").split(b",")
         accepts = head.encoding in HEADS and head.encoding.encode() in accepted

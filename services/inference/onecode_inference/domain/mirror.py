@@ -6,9 +6,6 @@ from typing import Any
 
 from onecode_serving.domain.routing import Arm, Route
 
-Key = tuple[str, tuple[tuple[str, str], ...]]
-"""A sample's name and its labels, sorted."""
-
 
 def to_document(
     *,
@@ -34,14 +31,11 @@ def to_document(
 
 def routes_of(document: Mapping[str, Any]) -> dict[str, Route]:
     """Return the routes of such a document."""
-    found = [Route(**{**entry, "arms": tuple(Arm(**arm) for arm in entry["arms"])}) for entry in document["routes"]]
+    found = [_route(entry) for entry in document["routes"]]
     return {route.model: route for route in found}
 
 
-def summed(totals: Iterable[Mapping[Key, float]]) -> dict[Key, float]:
-    """Return the sums of samples of several processes."""
-    whole: dict[Key, float] = {}
-    for one in totals:
-        for key, value in one.items():
-            whole[key] = whole.get(key, 0.0) + value
-    return whole
+def _route(entry: Mapping[str, Any]) -> Route:
+    shadow = entry["shadow"]
+    arms = tuple(Arm(**arm) for arm in entry["arms"])
+    return Route(**{**entry, "arms": arms, "shadow": None if shadow is None else Arm(**shadow)})

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from onecode_delivery.policy import ArmRange, ModelPolicy
-from onecode_serving.domain.routing import CANDIDATE, STABLE, Arm, Route
+from onecode_serving.domain.routing import CANDIDATE, SHADOW, STABLE, Arm, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,9 @@ def stable_of(entry: ModelPolicy) -> ArmRange:
 
 
 def arms_of(entry: ModelPolicy) -> list[ArmRange]:
-    """Return one arm for each digest, the stable one first, so that it is never kept waiting by the other."""
-    found = {arm.digest: arm for arm in reversed(entry.arms)}
+    """Return one arm for each digest to be loaded, the stable one first, so that it never waits for another."""
+    shadow = () if entry.shadow is None else (entry.shadow,)
+    found = {arm.digest: arm for arm in reversed((*entry.arms, *shadow))}
     first = stable_of(entry).digest
     return sorted(found.values(), key=lambda arm: arm.digest != first)
 
@@ -63,7 +64,16 @@ def route_of(
     )
     # What a version does that the rollout does not know is no evidence in it.
     known = instead.digest in entry.digests or all(arm.digest in good for arm in entry.arms)
-    return Route(entry.name, entry.rollout if known else "", entry.revision, entry.unit, entry.salt, arms)
+    shadow = _shadow(entry, ready, banned) if stable_of(entry).digest in good else None
+    return Route(entry.name, entry.rollout if known else "", entry.revision, entry.unit, entry.salt, arms, shadow)
+
+
+def _shadow(entry: ModelPolicy, ready: Collection[str], banned: Collection[str]) -> Arm | None:
+    """Return the version that is compared with the stable one, once it can be; nobody waits for it."""
+    arm = entry.shadow
+    if arm is None or arm.digest in entry.digests or arm.digest not in ready or arm.digest in banned:
+        return None
+    return Arm(arm.start, arm.end, arm.digest, arm.release, SHADOW)
 
 
 def _instead(entry: ModelPolicy, good: Collection[str], last_good: Loaded | None) -> Loaded | None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from onecode_common.errors import ConflictError
@@ -47,13 +48,14 @@ class UploadFolder:
                 hint = "wait, ask for the offset and go on there"
                 raise ConflictError(message, code="upload.locked", hint=hint)
             self._open.add(upload_id)
-        try:
-            return AppendingFile(self.path(upload_id), lambda: self._free(upload_id))
-        except BaseException as error:
-            self._free(upload_id)
-            if isinstance(error, OSError):
+        with ExitStack() as freeing:
+            freeing.callback(self._free, upload_id)
+            try:
+                file = AppendingFile(self.path(upload_id), lambda: self._free(upload_id))
+            except OSError as error:
                 raise storage_error(error, self._folder) from error
-            raise
+            freeing.pop_all()
+        return file
 
     def digest(self, upload_id: str) -> str:
         """Return the SHA-256 of the file; of no file, that of no bytes."""

@@ -9,6 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from onecode_common.errors import InvalidError
+from onecode_serving.runtime_errors import RUNTIME_ERRORS
 from onecode_training.domain.names import CATEGORIES, FEATURES
 
 _ROUNDS, _CALLS = 15, 60
@@ -30,7 +31,7 @@ def open_session(content: bytes) -> ort.InferenceSession:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     try:
         return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors share no public root.
+    except RUNTIME_ERRORS as error:
         message = f"the file cannot be loaded: {str(error)[:300]}"
         raise InvalidError(message, code="model.load") from error
 
@@ -54,7 +55,7 @@ def run(session: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]]) -> Fee
     names = [output.name for output in session.get_outputs()]
     try:
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))
-    except Exception as error:  # onnxruntime's errors share no public root.
+    except RUNTIME_ERRORS as error:
         message = f"the file fails: {str(error)[:300]}"
         raise InvalidError(message, code="model.run") from error
 

@@ -306,3 +306,99 @@ def test_what_breaks_the_protocol_ends_the_connection(frame: bytes) -> None:
     assert engine.broken
     assert told.outcomes[0][0] == "failed"
     assert wire.unpack_head(engine.take(), 0)[0] & 0xFF == wire.GOAWAY
+
+
+class Flow(Told):
+    """Keeps what a stream brought."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = b""
+        self.moves = 0
+
+    def piece(self, data: bytes) -> None:
+        self.came += data
+
+    def moved(self) -> None:
+        self.moves += 1
+
+
+def streaming(pair: Pair) -> tuple[Call, Flow]:
+    flow = Flow()
+    call = Call(BLOCK, b"", float("inf"), flow, flow)
+    pair.client.submit(call)
+    return call, flow
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40_000), max_size=6), st.integers(1, 5000))
+def test_a_stream_sends_all_of_its_parts_and_one_end(parts: list[bytes], piece: int) -> None:
+    pair = Pair()
+    call, flow = streaming(pair)
+    pair.turn(piece)
+    for part in parts:
+        pair.client.send(call, part)
+        pair.turn(piece)
+    assert not any(isinstance(event, h2.events.StreamEnded) for event in pair.events)
+    pair.client.end(call)
+    pair.turn(piece)
+    assert pair.bodies.get(1, b"") == b"".join(parts)
+    assert sum(isinstance(event, h2.events.StreamEnded) for event in pair.events) == 1
+    pair.answer(1, b"all of it")
+    pair.turn(piece)
+    assert (flow.came, flow.outcomes, pair.client.idle) == (b"all of it", [("0", b"")], True)
+
+
+def test_a_stream_beyond_the_window_waits_and_hears_of_credit() -> None:
+    pair = Pair()
+    call, flow = streaming(pair)
+    pair.turn(credit=False)
+    pair.client.send(call, bytes(100_000))
+    pair.client.end(call)
+    pair.turn(credit=False)
+    assert pair.client.unsent(call) == 100_000 - 65_535
+    assert len(pair.bodies[1]) == 65_535
+    moves = flow.moves
+    for stream in (0, 1):
+        pair.server.increment_flow_control_window(50_000, stream or None)
+    pair.turn(credit=False)
+    assert flow.moves > moves
+    assert (pair.client.unsent(call), len(pair.bodies[1])) == (0, 100_000)
+    assert any(isinstance(event, h2.events.StreamEnded) for event in pair.events)
+
+
+def test_a_stream_gives_credit_back_only_for_what_was_taken() -> None:
+    pair = Pair()
+    call, flow = streaming(pair)
+    pair.turn()
+    pair.server.send_headers(1, HEAD)
+    window = pair.server.local_flow_control_window(1)
+    while (size := min(16_384, pair.server.local_flow_control_window(1))) > 0:
+        pair.server.send_data(1, bytes(size))
+        pair.turn()
+    assert len(flow.came) == window
+    pair.client.give_back(call)
+    pair.turn()
+    assert pair.server.local_flow_control_window(1) == window
+
+
+def test_a_stream_that_waits_for_its_turn_loses_nothing() -> None:
+    pair = Pair(MAX_CONCURRENT_STREAMS=1)
+    pair.turn()
+    _, first = pair.call()
+    call, flow = streaming(pair)
+    for part in (b"one", b"two"):
+        pair.client.send(call, part)
+    assert pair.client.unsent(call) == 6
+    pair.client.end(call)
+    pair.turn()
+    assert 3 not in pair.bodies
+    pair.answer(1)
+    pair.turn()
+    assert first.outcomes == [("0", b"reply")]
+    assert pair.bodies[3] == b"onetwo"
+    assert any(isinstance(event, h2.events.StreamEnded) and event.stream_id == 3 for event in pair.events)
+    pair.server.reset_stream(3)
+    pair.turn()
+    assert [name for name, _ in flow.outcomes] == ["failed"]
+    pair.client.send(call, b"too late")
+    assert pair.client.idle

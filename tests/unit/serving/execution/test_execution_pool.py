@@ -122,3 +122,19 @@ def test_a_cheap_model_too_refuses_what_its_queue_would_make_late() -> None:
             refused += 1
     # Half of 50 ms at 100 us a row.
     assert 100 <= refused <= 200
+
+
+def test_after_a_refusal_the_turn_refuses_no_one_who_has_more_time_and_the_next_turn_asks_anew() -> None:
+    version = loaded(make.plus(1))
+    version.cost, version.limit = Cost(0.0, 100e-6), 8
+    bench = Bench(version)
+    for key in range(7000):
+        bench.ask(key, rows_of(1))
+    for _ in range(3):
+        with pytest.raises(ExhaustedError):
+            bench.ask(-1, rows_of(1), left_s=1.0)
+    bench.ask(7000, rows_of(1))
+    bench.turns.until_quiet()
+    bench.ask(7001, rows_of(1), left_s=1.0)
+    bench.turns.until_quiet()
+    assert sorted(bench.sink.answers) == list(range(7002))

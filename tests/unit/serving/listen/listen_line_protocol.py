@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from onecode_serving.http2 import Budget
 from onecode_serving.listen.dispatch import PREFACE
 from onecode_serving.listen.faces import ConnectionFacts
 from onecode_serving.listen.server import OipServer
@@ -108,6 +109,7 @@ class LinePlane:
         self.waiting: list[Callable[[], None]] = []
         self.hold = threading.Event()
         self.reason: str | None = None
+        self.budget = Budget()
         self.lost = 0
         self.flushes = 0
         self.engines: list[LineEngine] = []

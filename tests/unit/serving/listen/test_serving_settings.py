@@ -7,6 +7,7 @@ import pytest
 from pydantic_settings import SettingsConfigDict
 
 from onecode_common.errors import InvalidError
+from onecode_serving.domain.sampling import Share
 from onecode_serving.settings import ServingSettings
 
 
@@ -66,6 +67,15 @@ def test_defaults_are_those_of_the_hardening_table(load: Any) -> None:
         ({"TENANTS_FILE": "/a", "API_TOKEN_SHA256_FILE": "/b"}, "not both"),
         ({"MAX_MESSAGE_BYTES": "99999999999"}, "MAX_MESSAGE_BYTES"),
         ({"MAX_CONECTIONS": "1"}, "unknown setting"),
+        ({"OTLP_ENDPOINT": "collector:4318"}, "expected http://host:port or https://host:port, got 'collector:4318'"),
+        ({"OTLP_ENDPOINT": "grpc://collector"}, "expected http"),
+        ({"OTLP_ENDPOINT": "http://"}, "expected http"),
+        ({"OTLP_ENDPOINT": "http://c?key=secret"}, "keys belong into OTLP_HEADERS_FILE"),
+        ({"OTLP_HEADERS_FILE": "/h"}, "need OTLP_ENDPOINT"),
+        ({"OTLP_CERTIFICATE_FILE": "/h"}, "need OTLP_ENDPOINT"),
+        ({"TRACE_RANDOM_SHARE": "1.5"}, "TRACE_RANDOM_SHARE"),
+        ({"TRACE_SLOWEST_SHARE": "0.6"}, "TRACE_SLOWEST_SHARE"),
+        ({"TRACE_PER_S": "0"}, "TRACE_PER_S"),
     ],
 )
 def test_what_does_not_fit_stops_the_start(load: Any, values: dict[str, str], said: str) -> None:
@@ -75,3 +85,15 @@ def test_what_does_not_fit_stops_the_start(load: Any, values: dict[str, str], sa
 
 def test_the_old_name_of_the_tenants_file_still_works(load: Any) -> None:
     assert load(API_TOKEN_SHA256_FILE="/b").tenants == Path("/b")
+
+
+def test_a_password_in_a_url_is_refused_without_showing_it(load: Any) -> None:
+    with pytest.raises(InvalidError, match="keys belong into OTLP_HEADERS_FILE") as found:
+        load(OTLP_ENDPOINT="https://who:a-secret@collector:4318")
+    assert "a-secret" not in str(found.value)
+
+
+def test_a_share_of_traces_can_be_set(load: Any) -> None:
+    settings = load(TRACE_RANDOM_SHARE="0.5", TRACE_SLOWEST_SHARE="0", TRACE_PER_S="7", OTLP_ENDPOINT="http://c:1/base")
+    assert settings.share() == Share(0.5, 0.0, 7)
+    assert settings.otlp_endpoint == "http://c:1/base"

@@ -10,10 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from onecode_common.assignment import BUCKETS
 from onecode_serving.counters import LATENCY_EDGES_US
+from onecode_serving.domain.comparison import Findings, Pair
 from onecode_serving.domain.routing import Arm, Route
 from onecode_serving.execution.statistics import Tally, VersionStatistics
 from onecode_serving.listen.peers import ListenCounts
 from onecode_serving.metrics import ServingCollector
+from onecode_serving.shadow.shadows import ShadowView
 
 
 def version(number: str, *seconds: float, waiting: int = 0) -> VersionStatistics:
@@ -100,3 +102,19 @@ def test_connections_guards_and_limits_are_counted() -> None:
     assert of(samples, "onecode_inference_connection_events_total", event="turned_away") == 1
     assert of(samples, "onecode_inference_guard_total", protocol="h2", event="idle") == 7
     assert of(samples, "onecode_inference_limited_total", principal="line-3") == 8
+
+
+def test_what_shadows_found_adds_up() -> None:
+    found = Findings(failed=1, dropped=4)
+    found.compared([Pair(same=True, difference=0.0), Pair(same=False, difference=0.3)])
+    view = ShadowView(found, seconds=0.5)
+    view.runs[0] = 2
+    samples = scraped(ServingCollector(_Plane(), shadows=lambda: {"press": view}))
+    outcomes = {"same": 1, "different": 1, "failed": 1, "dropped": 4}
+    for outcome, number in outcomes.items():
+        assert of(samples, "onecode_inference_shadow_total", model="press", outcome=outcome) == number
+    name = "onecode_inference_shadow_difference"
+    assert of(samples, f"{name}_bucket", model="press", le="0.2") == 1
+    assert of(samples, f"{name}_bucket", model="press", le="0.5") == of(samples, f"{name}_count", model="press") == 2
+    assert of(samples, f"{name}_sum", model="press") == 0.3
+    assert of(samples, "onecode_inference_shadow_seconds_count", model="press") == 2

@@ -92,6 +92,13 @@ class StreamCall:
         self.ended: bool | OnecodeError | None = None
         self.paused = False
         self.waiting_bytes = 0
+        self.renewed: Grant | OnecodeError | None = None
+
+    def admitted(self, now: float) -> Grant | None:
+        assert self.grant is None or self.grant.until <= now, "asked although the grant is good"
+        if isinstance(self.renewed, OnecodeError):
+            raise self.renewed
+        return self.renewed
 
     def send(self, message: bytes) -> None:
         assert self.ended is None, "sent after the end"

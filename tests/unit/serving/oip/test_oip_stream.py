@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from oip_face import Face, StreamCall, features, grant_of, request, tensor
 from tritonclient.grpc import InferResult
 
-from onecode_common.errors import OnecodeError
+from onecode_common.errors import OnecodeError, UnauthenticatedError
 from onecode_serving.domain.cost import Cost
 from onecode_serving.domain.rate import Rate
 from onecode_serving.oip.calls import Stream
@@ -288,10 +288,21 @@ def test_the_rate_of_the_caller_holds_inside_a_stream() -> None:
     assert [bool(one.error_message) for one in call.replies()] == [False] * 3 + [True] * 2
 
 
-def test_a_credential_that_expires_ends_its_use(face: Face) -> None:
-    face.grant, before = grant_of(), face.grant
+def test_a_grant_that_ends_inside_a_stream_is_asked_for_again_and_counts_where_it_was_taken() -> None:
+    face = Face()
+    first = face.grant = grant_of(concurrency=1)
     stream, call = opened(face)
-    face.grant.until = face.service.clock.monotonic() - 1
-    stream.message(row(1))
-    assert "expired" in call.replies()[0].error_message
-    face.grant = before
+    for number in range(3):
+        stream.message(row(number))
+        face.turns.run()
+    assert numbers(call) == [("0", 2.0), ("1", 3.0), ("2", 4.0)]
+    stream.message(row(3))
+    first.until = face.service.clock.monotonic() - 1
+    call.renewed = UnauthenticatedError("the credential is nobody's", code="auth.unknown_token")
+    stream.message(row(4))
+    call.renewed = second = grant_of(concurrency=1)
+    stream.message(row(5))
+    face.turns.run()
+    assert numbers(call) == [("3", 5.0), ("4", -1.0), ("5", 7.0)]
+    for grant in (first, second):
+        grant.take("plus", 0.0)
