@@ -71,7 +71,7 @@ def test_lint_has_nothing_to_say(values: str) -> None:
     assert "WARNING" not in json.dumps(found)
 
 
-@pytest.mark.parametrize("version", ["1.33", "1.35", "1.37"])
+@pytest.mark.parametrize("version", ["1.33", "1.34", "1.35", "1.36", "1.37"])
 @every_set
 def test_the_official_schemas_take_every_object(values: str, version: str) -> None:
     for one in objects(values):
