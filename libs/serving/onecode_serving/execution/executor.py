@@ -127,11 +127,14 @@ class Executor:
             ready = sum([one.backlog_s() for one in self._active if not one.pooled]) / self._yield
         left = (job.deadline - time.monotonic()) * _SHARE
         if ready > left > 0:
-            # Until the turn's end the line only grows: who comes with no more time than this need not ask again.
-            lane.shed_s = max(lane.shed_s, job.deadline - job.arrived)
-            lane.shed = _refusal(lane.version.model, max(0, int((ready - left) * 1000)).bit_length())
+            refusal = _refusal(lane.version.model, max(0, int((ready - left) * 1000)).bit_length())
+            if lane.waiting:
+                # Until the turn's end the line only grows: who comes with no more time than this need not ask again. A
+                # lane where nobody waits is not looked at in a turn, and would refuse for ever.
+                lane.shed_s = max(lane.shed_s, job.deadline - job.arrived)
+                lane.shed = refusal
             # Raised again and again, it would collect a trace for each time.
-            raise lane.shed.with_traceback(None)
+            raise refusal.with_traceback(None)
 
     def _flush(self) -> None:
         self._scheduled = False

@@ -138,3 +138,18 @@ def test_after_a_refusal_the_turn_refuses_no_one_who_has_more_time_and_the_next_
     bench.ask(7001, rows_of(1), left_s=1.0)
     bench.turns.until_quiet()
     assert sorted(bench.sink.answers) == list(range(7002))
+
+
+def test_a_refusal_beside_a_running_batch_is_forgotten_when_the_batch_is_done() -> None:
+    bench = Bench(dear(seconds=20.0))
+    bench.ask(1, rows_of(1))
+    bench.turns.until_quiet()
+    with pytest.raises(ExhaustedError):
+        bench.ask(2, rows_of(1), left_s=50.0)
+    bench.pool.do()
+    bench.turns.until_quiet()
+    bench.ask(3, rows_of(1), left_s=50.0)
+    bench.turns.until_quiet()
+    bench.pool.do()
+    bench.turns.until_quiet()
+    assert sorted(bench.sink.answers) == [1, 3]
